@@ -1,0 +1,32 @@
+# `make run` and `make test` do all the set-up themselves, in .venv and, for Chromium, with apt where they may.
+
+.PHONY: run test install lint types imports browser-types pytest clean
+
+run: install
+	@.venv/bin/tallycast serve
+
+test: install-test lint types imports browser-types pytest
+
+install:
+	@.ci/venv
+
+.PHONY: install-test
+install-test:
+	@.ci/venv test
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || .ci/apt chromium
+
+lint:
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+
+types:
+	@.venv/bin/mypy
+
+imports:
+	@.venv/bin/lint-imports
+
+pytest:
+	@.venv/bin/pytest
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

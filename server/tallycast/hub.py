@@ -1,0 +1,308 @@
+"""Items, who watches them, and the tick: an item's new counts are encoded once and written to all of its watchers.
+
+Counts are state, not events: nothing is queued for anybody. A watcher that cannot be written to keeps only the set of
+its items that moved meanwhile, and gets their newest counts when it reads again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from tallycast import wire
+from tallycast.errors import Unavailable
+from tallycast.metrics import Metrics
+from tallycast.store.base import Reading, Snapshot, Store
+
+log = logging.getLogger("tallycast.hub")
+
+LINGER_S = 30.0  # how long an item that nobody watches stays in memory, for those who come back
+MOST_IDLE = 50_000  # …and how many of them do at most
+
+
+class Watcher(Protocol):
+    """Whom the hub writes to: `stale` is None, or the items that moved while it could not be written to."""
+
+    stale: set[Item] | None
+
+    @property
+    def write(self) -> Callable[[bytes], object]:
+        """Takes a whole WebSocket frame."""
+        ...
+
+
+class Item:
+    """An item in memory: its newest counts, who watches it, when it was last sent."""
+
+    __slots__ = ("_body", "_frame", "dirty", "loaded", "sent_s", "snapshot", "watchers")
+
+    def __init__(self, name: str) -> None:
+        self.snapshot = Snapshot(name, 0, {})
+        self.watchers: set[Watcher] = set()
+        self.loaded = False
+        self.dirty = False
+        self.sent_s = float("-inf")
+        self._body: bytes | None = None
+        self._frame: bytes | None = None
+
+    def move(self, snapshot: Snapshot) -> bool:
+        """Take newer counts; False when they are not newer than those here."""
+        self.loaded = True
+        if snapshot.v <= self.snapshot.v:
+            return False
+        self.snapshot = snapshot
+        self._body = self._frame = None
+        return True
+
+    @property
+    def body(self) -> bytes:
+        """wire.body() of the newest counts, made once a version."""
+        if self._body is None:
+            self._body = wire.body(self.snapshot)
+        return self._body
+
+    @property
+    def frame(self) -> bytes:
+        """The counts frame of the newest counts, made once a version."""
+        if self._frame is None:
+            self._frame = wire.counts(self.body)
+        return self._frame
+
+
+class View(NamedTuple):
+    """An item as one actor sees it; `mine` is None for nobody in particular."""
+
+    snapshot: Snapshot
+    mine: dict[str, int] | None
+
+
+ReadDone = Callable[[Reading | Unavailable], None]
+
+
+class Hub:
+    """Knows the items that are watched or were just used, and pushes their counts.
+
+    `clock` gives seconds, monotonic. Ticks are whole multiples of `tick_s` on it, the same for all items, so that what
+    a viewer of many items is sent at a tick goes out in one system call.
+    """
+
+    def __init__(self, store: Store, metrics: Metrics, *, tick_s: float, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._tick_s = tick_s
+        self._now_s = clock
+        self._items: dict[str, Item] = {}
+        self._idle: dict[Item, float] = {}  # unwatched items by when they were last used, oldest first
+        self._fresh: list[Item] = []  # moved since the last flush
+        self._waiting: list[Item] = []  # moved, and sent less than a tick ago
+        self._returning: dict[Watcher, None] = {}  # read again after a pause
+        self._ticking = False
+        self._tick_number = 0  # of the last tick, or of the one that is waited for
+        self._rest_until_s = float("-inf")
+        self._reads: list[tuple[Sequence[str], str | None, ReadDone]] = []
+        self._reading: asyncio.Task[None] | None = None
+        self.watchings = 0
+
+    # Who watches what
+
+    def item(self, name: str) -> Item:
+        """The item of that name, brought to memory as an empty one that is not loaded where it was not there."""
+        item = self._items.get(name)
+        if item is None:
+            item = self._items[name] = Item(name)
+        elif item.watchers:
+            return item
+        else:
+            del self._idle[item]
+        self._idle[item] = self._now_s()
+        return item
+
+    def watch(self, watcher: Watcher, item: Item) -> bool:
+        """Send the item's counts to `watcher` from now on; False where that was so before."""
+        if watcher in item.watchers:
+            return False
+        item.watchers.add(watcher)
+        self.watchings += 1
+        self._idle.pop(item, None)
+        return True
+
+    def unwatch(self, watcher: Watcher, item: Item) -> None:
+        """Send it no more. No error where it did not watch."""
+        if watcher in item.watchers:
+            item.watchers.remove(watcher)
+            self.watchings -= 1
+            if not item.watchers:
+                self._idle[item] = self._now_s()
+
+    def forget_idle(self) -> None:
+        """Let go of items that nobody has watched or asked for in the last LINGER_S seconds."""
+        old = self._now_s() - LINGER_S
+        for item, since_s in list(self._idle.items()):
+            if since_s > old and len(self._idle) <= MOST_IDLE:
+                break
+            del self._idle[item]
+            del self._items[item.snapshot.item]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    # Reading: what is not in memory comes from the store, many askers' wishes in one go
+
+    def read_then(self, names: Sequence[str], actor: str | None, done: ReadDone) -> None:
+        """Bring `names` up to date from the store, with the values of `actor` if given; then call `done`.
+
+        `done` is called in the turn of the loop in which the store's answer came: what it says and what the items
+        here say are of one moment. It gets an Unavailable instead when the store cannot answer.
+        """
+        self._reads.append((names, actor, done))
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._read())
+
+    async def _read(self) -> None:
+        while self._reads:
+            wishes, self._reads = self._reads, []
+            items = {name for names, _, _ in wishes for name in names}
+            pairs = {(name, actor) for names, actor, _ in wishes if actor is not None for name in names}
+            result: Reading | Unavailable
+            try:
+                result = await self._store.read(items, pairs)
+            except Unavailable as unavailable:
+                result = unavailable
+            except Exception:
+                log.exception("reading from the store failed")
+                result = Unavailable("the store failed; it is in the hub's log")
+            if isinstance(result, Reading):
+                for snapshot in result.snapshots.values():
+                    self.note(snapshot)
+                self.flush()
+            for _, _, done in wishes:
+                done(result)
+        self._reading = None
+
+    async def read(self, names: Sequence[str], actor: str | None) -> list[View]:
+        """The newest counts of `names` in their order, with what `actor` says if given. Raises Unavailable."""
+        items = [self.item(name) for name in names]
+        if actor is None and all(item.loaded for item in items):
+            return [View(item.snapshot, None) for item in items]
+        answer: asyncio.Future[Reading] = asyncio.get_running_loop().create_future()
+
+        def done(result: Reading | Unavailable) -> None:
+            if answer.done():  # the asker has gone
+                return
+            if isinstance(result, Unavailable):
+                answer.set_exception(result)
+            else:
+                answer.set_result(result)
+
+        self.read_then(names, actor, done)
+        reading = await answer
+        return [
+            View(reading.snapshots[name], None if actor is None else reading.mine.get((name, actor), {})) for name in names
+        ]
+
+    # Pushing
+
+    def note(self, snapshot: Snapshot) -> None:
+        """An item's counts are now `snapshot`, unless newer ones are known. They go out with the next flush()."""
+        item = self._items.get(snapshot.item)
+        if item is None or not item.move(snapshot) or not item.watchers:
+            return
+        if item.dirty:
+            self._metrics.conflated.inc()
+        else:
+            item.dirty = True
+            self._fresh.append(item)
+
+    def flush(self) -> None:
+        """Send what moved, at once where the item was quiet for a tick; the rest goes out at the next tick."""
+        if not self._fresh:
+            return
+        fresh, self._fresh = self._fresh, []
+        now_s = self._now_s()
+        if now_s < self._rest_until_s:
+            self._waiting += fresh
+        else:
+            quiet_before_s = now_s - self._tick_s
+            at_once = [item for item in fresh if item.sent_s <= quiet_before_s]
+            if len(at_once) < len(fresh):
+                self._waiting += [item for item in fresh if item.sent_s > quiet_before_s]
+            self._send(at_once, now_s)
+        if self._waiting:
+            self._tick_later()
+
+    def pause(self, watcher: Watcher) -> None:
+        """`watcher` cannot be written to: from now on only remember what it misses."""
+        if watcher.stale is None:
+            watcher.stale = set()
+        self._returning.pop(watcher, None)
+
+    def resume(self, watcher: Watcher) -> None:
+        """`watcher` reads again: at the next tick it gets the newest counts of what moved meanwhile."""
+        if watcher.stale:
+            self._returning[watcher] = None
+            self._tick_later()
+        else:
+            watcher.stale = None
+
+    def leave(self, watcher: Watcher, items: Iterable[Item]) -> None:
+        """`watcher`, who watches `items`, is gone."""
+        for item in items:
+            self.unwatch(watcher, item)
+        self._returning.pop(watcher, None)
+
+    def _tick_later(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            now_s = self._now_s()
+            # Timers of whole milliseconds may be early: the tick that was just had is not had again.
+            self._tick_number = max(math.floor(now_s / self._tick_s), self._tick_number) + 1
+            asyncio.get_running_loop().call_later(self._tick_number * self._tick_s - now_s, self._tick)
+
+    def _tick(self) -> None:
+        now_s = self._now_s()
+        if now_s < self._rest_until_s:
+            asyncio.get_running_loop().call_later(self._rest_until_s - now_s, self._tick)
+            return
+        self._ticking = False
+        waiting, self._waiting = self._waiting, []
+        returning, self._returning = self._returning, {}
+        self._send(waiting, now_s)
+        for watcher in returning:
+            stale, watcher.stale = watcher.stale, None
+            for item in stale or ():
+                if watcher.stale is None:
+                    watcher.write(item.frame)
+                else:
+                    watcher.stale.add(item)
+
+    def _send(self, items: Iterable[Item], now_s: float) -> None:
+        frames = size_bytes = 0
+        for item in items:
+            item.dirty = False
+            item.sent_s = now_s
+            frame = item.frame
+            for watcher in item.watchers:
+                if watcher.stale is None:
+                    watcher.write(frame)
+                else:
+                    watcher.stale.add(item)
+            frames += len(item.watchers)
+            size_bytes += len(frame) * len(item.watchers)
+        if frames:
+            self._metrics.fanout_frames.inc(frames)
+            self._metrics.fanout_bytes.inc(size_bytes)
+            asyncio.get_running_loop().call_soon(self._sent, now_s)
+
+    def _sent(self, began_s: float) -> None:
+        """After a fan-out that took more than half a tick, rest as long: it never has more than half of the time.
+
+        Called in the turn after the fan-out: uvloop hands a turn's writes to the kernel at its end.
+        """
+        now_s = self._now_s()
+        took_s = now_s - began_s
+        self._metrics.fanout_seconds.observe(took_s)
+        if took_s > self._tick_s / 2:
+            self._rest_until_s = now_s + took_s

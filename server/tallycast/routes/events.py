@@ -1,0 +1,153 @@
+"""GET /v1/events: counts as Server-Sent Events, for readers that only watch and need no socket.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html. As on a socket there is no queue: while a reader has
+not taken what came before, the hub keeps only which of its items moved, and sends their newest counts then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from tallycast import frames, wire
+from tallycast.handshake import Admission
+from tallycast.hub import Item
+from tallycast.routes.incoming import asked_items, headers_of, peer_of
+from tallycast.service import Service
+
+COMMENT_S = 15.0  # of quiet; proxies cut a connection that says nothing for 30 to 60 s
+COMMENT = b": still here\n\n"
+RETRY_MS = (2000, 5000)  # drawn for each stream: those of a hub that dies do not come back all at once
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx would hold events back to fill a buffer
+}
+
+
+def event(frame: bytes) -> bytes:
+    """A frame as an event: called as its `ev`, with the same JSON; `id` and `retry` say again `v` and `retry_after`."""
+    data = frames.payload(frame)
+    message = orjson.loads(data)
+    text = b"event: %b\n" % message["ev"].encode()
+    if "v" in message:
+        text += b"id: %d\n" % message["v"]
+    if "retry_after" in message:
+        text += b"retry: %d\n" % (message["retry_after"] * 1000)
+    return text + b"data: %b\n\n" % data
+
+
+class EventStream(Response):
+    """The answer that goes on: items as they are, then as they move, until the reader leaves or the hub does.
+
+    It is a Watcher to the hub, and what the hub writes in one turn of the event loop goes out together.
+    """
+
+    def __init__(self, service: Service, admission: Admission, names: Sequence[str]) -> None:
+        super().__init__(headers=HEADERS)
+        del self.headers["Content-Length"]
+        self.stale: set[Item] | None = None
+        self._service = service
+        self._admission = admission
+        self._names = names
+        self._items: tuple[Item, ...] = ()
+        self._frames: list[bytes] = []
+        self._wake = asyncio.Event()
+        self._ended = False
+
+    def write(self, frame: bytes) -> None:
+        """Send `frame` with what else is written in this turn."""
+        self._frames.append(frame)
+        self._wake.set()
+
+    def bye(self, retry_after_s: float) -> None:
+        """The hub restarts: say so, and end."""
+        self.write(wire.bye(retry_after_s))
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._wake.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        service, hub = self._service, self._service.hub
+        viewers = service.metrics.viewers.labels("events")
+        viewers.inc()
+        service.streams.add(self)
+        try:
+            self._items = tuple(hub.item(name) for name in self._names)
+            for item in self._items:
+                hub.watch(self, item)
+            # Watched first and read then: no change in between is missed. Raises Unavailable, which becomes a 503.
+            await hub.read(self._names, None)
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await self._stream(receive, send)
+        finally:
+            hub.leave(self, self._items)
+            service.streams.discard(self)
+            service.gate.leave(self._admission)
+            viewers.dec()
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
+        leaving = asyncio.create_task(self._until_left(receive))
+        self._frames = [item.frame for item in self._items]
+        text = b"retry: %d\n\n" % random.randint(*RETRY_MS) + self._events()
+        last = False
+        try:
+            while not last:
+                last = self._ended
+                self._service.hub.pause(self)
+                async with asyncio.timeout(self._service.settings.slow_viewer_s):
+                    await send({"type": "http.response.body", "body": text, "more_body": not last})
+                self._service.hub.resume(self)
+                if not last:
+                    text = await self._news()
+        except TimeoutError:
+            self._service.metrics.slow_viewers.inc()
+        finally:
+            leaving.cancel()
+
+    async def _news(self) -> bytes:
+        """What to send next: events as soon as there are any, a comment when there were none for COMMENT_S."""
+        try:
+            async with asyncio.timeout(COMMENT_S):
+                await self._wake.wait()
+        except TimeoutError:
+            return COMMENT
+        self._wake.clear()
+        return self._events()
+
+    def _events(self) -> bytes:
+        taken, self._frames = self._frames, []
+        return b"".join(map(event, taken))
+
+    async def _until_left(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._end()
+
+
+async def events(request: Request) -> Response:
+    """Counts of up to items_per_viewer items as they move. Raises Refused where a socket's handshake would."""
+    service: Service = request.app.state.service
+    items = asked_items(request, service.settings.items_per_viewer)
+    admission = service.gate.admit(headers_of(request), peer_of(request))
+    try:
+        service.check_view(admission.actor, items)
+    except BaseException:
+        service.gate.leave(admission)
+        raise
+    return EventStream(service, admission, items)
+
+
+routes = [Route("/v1/events", events)]

@@ -1,0 +1,70 @@
+"""What a store is to the hub. hub.py and intake.py know this page and no store in particular."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol
+
+from tallycast.kinds import Reaction
+
+
+class Snapshot(NamedTuple):
+    """An item's counts as of version `v`: absolute, non-zero kinds only. v 0: never reacted to.
+
+    Receivers share `counts` and must not change it.
+    """
+
+    item: str
+    v: int
+    counts: dict[str, int]
+
+
+class Outcome(NamedTuple):
+    """What stands after a reaction: its item's counts, and the actor's own non-zero values there by kind.
+
+    Values of `event` kinds are not in `mine`: an event is not a thing that an actor says now.
+    """
+
+    snapshot: Snapshot
+    mine: dict[str, int]
+
+
+class Applied(NamedTuple):
+    """A batch's result: an outcome for each of its reactions in order, and the items whose counts moved, once each.
+
+    Reactions of one batch may share an outcome: each is answered with what stands at the end of the batch.
+    """
+
+    outcomes: list[Outcome]
+    changed: list[Snapshot]
+
+
+class Reading(NamedTuple):
+    """Snapshots by item, for every item asked for (v 0 where there is nothing), and `mine` by (item, actor)."""
+
+    snapshots: dict[str, Snapshot]
+    mine: dict[tuple[str, str], dict[str, int]]
+
+
+class Store(Protocol):
+    """Keeps values, counts, versions and event ids. Every method raises Unavailable when it cannot do it now.
+
+    Answers come in the order in which the store did the work: what a later answer says is never older than what an
+    earlier one said.
+    """
+
+    async def apply(self, batch: Sequence[Reaction]) -> Applied:
+        """Count a batch atomically and durably: all of it or, when Unavailable is raised, nothing."""
+        ...
+
+    async def read(self, items: Collection[str], pairs: Collection[tuple[str, str]]) -> Reading:
+        """The counts of `items` and what the actors of `pairs`, (item, actor), say now."""
+        ...
+
+    async def ping(self) -> None:
+        """A round trip that proves that the store would take a reaction."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of everything. The store is not used again."""
+        ...

@@ -1,0 +1,224 @@
+"""One connection's conversation: what it watches, who it is, what it may still do. It never waits for anything.
+
+The same conversation is held over the fast lane (transport.py) and over plain ASGI (routes/live.py): both hand it
+whole text messages and give it a Channel to answer through.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tallycast import wire
+from tallycast.errors import CODES, Refused, Unavailable
+from tallycast.hub import Hub, Item
+from tallycast.store.base import Reading
+
+if TYPE_CHECKING:
+    from tallycast.identity import Actor
+    from tallycast.service import Service
+
+log = logging.getLogger("tallycast.viewer")
+
+MOST_ERRORS = 20  # of the client's own making, within…
+ERRORS_WITHIN_S = 60.0
+
+
+class Channel(Protocol):
+    """Where a conversation's words go: `write` takes a whole WebSocket frame, close() ends the connection."""
+
+    @property
+    def write(self) -> Callable[[bytes], object]: ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Say nothing more and close with a code of frames.CLOSE_CODES."""
+        ...
+
+
+class Guest(Protocol):
+    """Somebody whose connection stays."""
+
+    def bye(self, retry_after_s: float) -> None:
+        """The hub restarts: say so, ask to come back in that many seconds, and close."""
+        ...
+
+
+class Conversation(Guest, Protocol):
+    """What a connection is for. The transport calls it, one call at a time, and never after gone()."""
+
+    def message(self, data: bytes) -> None:
+        """A whole text message, valid UTF-8, has come."""
+        ...
+
+    def pause(self) -> None:
+        """The channel is full: what is written now only makes it fuller."""
+        ...
+
+    def resume(self) -> None:
+        """The channel has room again."""
+        ...
+
+    def gone(self) -> None:
+        """The connection is closed or about to be: nothing more is said."""
+        ...
+
+
+def _nowhere(frame: bytes) -> None:
+    """Where the words to somebody who has gone go."""
+
+
+class Watching:
+    """Somebody who watches items through a channel: the part of a conversation that sockets and SSE share."""
+
+    __slots__ = ("channel", "hub", "items", "stale", "write")
+
+    def __init__(self, hub: Hub, channel: Channel) -> None:
+        self.hub = hub
+        self.channel = channel
+        self.write: Callable[[bytes], object] = channel.write
+        self.items: tuple[Item, ...] = ()  # a tuple is the least an idle viewer can hold
+        self.stale: set[Item] | None = None
+
+    def pause(self) -> None:
+        """The channel is full."""
+        self.hub.pause(self)
+
+    def resume(self) -> None:
+        """The channel has room again."""
+        self.hub.resume(self)
+
+    def gone(self) -> None:
+        """The connection is closed or about to be."""
+        self.write = _nowhere
+        self.hub.leave(self, self.items)
+        self.items = ()
+
+    def bye(self, retry_after_s: float) -> None:
+        """The hub restarts."""
+        self.write(wire.bye(retry_after_s))
+        self.channel.close(1012, "restart")
+
+
+class Viewer(Watching):
+    """A conversation in protocol version 1."""
+
+    __slots__ = ("_errors_s", "actor", "service")
+
+    def __init__(self, service: Service, channel: Channel, actor: Actor | None) -> None:
+        super().__init__(service.hub, channel)
+        self.service = service
+        self.actor = actor
+        self._errors_s: list[float] | None = None
+
+    def message(self, data: bytes) -> None:
+        """A whole text message, valid UTF-8, has come."""
+        ref = None
+        message: dict[str, Any] = {}
+        try:
+            message = wire.loads(data)
+            ref = wire.check_ref(message)
+            name = message.get("op")
+            op = OPS.get(name) if type(name) is str else None
+            if op is None:
+                raise Refused("unknown_op", f"op must be one of {', '.join(OPS)}")
+            op(self, message, ref)
+        except Refused as refusal:
+            if message.get("op") == "react":
+                self.service.count_refused(message.get("kind"), refusal.code)
+            self.refused(ref, refusal)
+
+    # What intake.py says of this viewer's reactions
+
+    def acked(self, ref: int | None, body: bytes) -> None:
+        """A reaction is durable; `body` is what stands now."""
+        self.write(wire.ack(ref, body))
+
+    def refused(self, ref: int | None, refusal: Refused) -> None:
+        """A message is answered with an error; too many of the client's own making end the connection."""
+        self.write(wire.error(ref, refusal))
+        if not CODES[refusal.code].client_fault:
+            return
+        now_s = self.service.now_s()
+        self._errors_s = [at_s for at_s in self._errors_s or () if at_s > now_s - ERRORS_WITHIN_S]
+        self._errors_s.append(now_s)
+        if len(self._errors_s) >= MOST_ERRORS:
+            self.channel.close(1008, "too many errors")
+
+    # The operations
+
+    def _auth(self, message: dict[str, Any], ref: int | None) -> None:
+        token = message.get("token")
+        if type(token) is not str:
+            raise Refused("bad_request", "auth needs a token")
+        self.actor = self.service.identity.verify(token)
+        self.write(wire.auth(ref, self.actor.name))
+
+    def _subscribe(self, message: dict[str, Any], ref: int | None) -> None:
+        names = wire.check_items(message.get("items"))
+        actor = self.actor
+        try:
+            self.service.check_view(actor, names)
+        except Refused as refusal:
+            if refusal.code == "unauthenticated":
+                self.channel.close(4401, "viewing needs a token here: authenticate first")
+                return
+            raise
+        items = [self.hub.item(name) for name in names]
+        new = tuple(item for item in items if self not in item.watchers)
+        most = self.service.settings.items_per_viewer
+        if most and len(self.items) + len(new) > most:
+            raise Refused("too_many_items", f"a viewer may watch {most} items: unsubscribe from some first")
+        for item in new:
+            self.hub.watch(self, item)
+        self.items += new
+        if actor is None and all(item.loaded for item in items):
+            self.write(wire.snapshot(ref, [item.body for item in items]))
+            return
+
+        def done(result: Reading | Unavailable) -> None:
+            if isinstance(result, Unavailable):
+                self._unwatch(new)
+                self.refused(ref, result)
+            elif actor is None:
+                self.write(wire.snapshot(ref, [item.body for item in items]))
+            else:
+                mine = [result.mine.get((name, actor.name), {}) for name in names]
+                bodies = [wire.with_mine(item.body, its) for item, its in zip(items, mine, strict=True)]
+                self.write(wire.snapshot(ref, bodies))
+
+        self.hub.read_then(names, actor.name if actor else None, done)
+
+    def _unsubscribe(self, message: dict[str, Any], ref: int | None) -> None:
+        names = set(wire.check_items(message.get("items")))
+        self._unwatch(tuple(item for item in self.items if item.snapshot.item in names))
+        self.write(wire.ok(ref))
+
+    def _unwatch(self, items: tuple[Item, ...]) -> None:
+        self.items = tuple(item for item in self.items if item not in items)
+        for item in items:
+            self.hub.unwatch(self, item)
+            if self.stale:
+                self.stale.discard(item)
+
+    def _react(self, message: dict[str, Any], ref: int | None) -> None:
+        actor = self.actor
+        if actor is None:
+            raise Refused("unauthenticated", "send auth with a token before you react")
+        get = message.get
+        item = wire.check_item(get("item"))
+        reaction = self.service.kinds.reaction(item, actor.name, get("kind"), get("value"), get("id"), get("seq"))
+        self.service.admit(actor, item)
+        self.service.intake.put(self, ref, reaction)
+
+    def _ping(self, message: dict[str, Any], ref: int | None) -> None:
+        self.write(wire.pong(ref))
+
+
+OPS: dict[str, Callable[[Viewer, dict[str, Any], int | None], None]] = {
+    "react": Viewer._react,
+    "subscribe": Viewer._subscribe,
+    "unsubscribe": Viewer._unsubscribe,
+    "auth": Viewer._auth,
+    "ping": Viewer._ping,
+}

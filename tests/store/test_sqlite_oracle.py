@@ -1,0 +1,144 @@
+"""The embedded store against a plain dictionary that was written from docs/protocol.md alone."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tallycast.kinds import Reaction, parse
+from tallycast.store.base import Snapshot
+from tallycast.store.check import check
+from tallycast.store.sqlite import SqliteStore
+
+GROUPS = {"like": "opinion", "dislike": "opinion", "meh": "opinion", "up": "vote", "down": "vote"}
+KINDS = parse(
+    "\n".join(f'[{kind}]\nrule = "toggle"\ngroup = "{group}"' for kind, group in GROUPS.items())
+    + '\n[love]\nrule = "toggle"\n[clap]\nrule = "amount"\nmax = 5\n[share]\nrule = "event"\n[open]\nrule = "event"',
+    "kinds of the oracle",
+)
+ITEMS = ["a", "b", "123"]
+ACTORS = ["x", "y y", '"z"']
+NOON_NS = 1_790_000_000 * 10**9
+
+who = {"item": st.sampled_from(ITEMS), "actor": st.sampled_from(ACTORS)}
+toggled = st.builds(
+    Reaction,
+    **who,
+    kind=st.sampled_from([*GROUPS, "love"]),
+    value=st.integers(0, 1),
+    seq=st.integers(0, 4),
+)
+amounts = st.builds(Reaction, **who, kind=st.just("clap"), value=st.integers(0, 5), seq=st.integers(0, 4))
+events = st.builds(
+    Reaction,
+    **who,
+    kind=st.sampled_from(["share", "open"]),
+    value=st.just(1),
+    id=st.sampled_from(["id-00001", "id-00002", "id-00003"]),
+)
+batches = st.lists(toggled | amounts | events, max_size=12)
+
+
+class Oracle:
+    """What is said, the greatest seq that stands by actor, item and group (or kind alone), and the events so far."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str, str], int] = {}
+        self.seqs: dict[tuple[str, str, str], int] = {}
+        self.events: set[tuple[str, str, str, str]] = set()
+
+    def react(self, item: str, actor: str, kind: str, value: int, seq: int, id: str | None) -> None:
+        if id is not None:
+            self.events.add((item, actor, kind, id))
+            return
+        group = GROUPS.get(kind, kind)
+        if seq and seq < self.seqs.get((item, actor, group), 0):
+            return
+        if seq:
+            self.seqs[item, actor, group] = seq
+        if value:
+            for other, of in GROUPS.items():
+                if of == group:
+                    self.values[item, actor, other] = 0
+        self.values[item, actor, kind] = value
+
+    def counts(self, item: str) -> dict[str, int]:
+        said = [(kind, value) for (of, _, kind), value in self.values.items() if of == item and value]
+        said += [(kind, 1) for of, _, kind, _ in self.events if of == item]
+        return {kind: sum(n for k, n in said if k == kind) for kind, _ in said}
+
+    def mine(self, item: str, actor: str) -> dict[str, int]:
+        return {kind: n for (of, by, kind), n in self.values.items() if (of, by) == (item, actor) and n}
+
+
+class SqliteStoreIsADictionary(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = Path(self.directory.name) / "tally.db"
+        self.runner = asyncio.Runner()
+        self.oracle = Oracle()
+        self.now_ns = NOON_NS
+        self.versions = dict.fromkeys(ITEMS, 0)
+
+    @initialize()
+    def open(self) -> None:
+        self.store = SqliteStore(self.path, KINDS, durability="normal", clock_ns=lambda: self.now_ns)
+
+    @rule()
+    def restart(self) -> None:
+        self.runner.run(self.store.close())
+        self.open()
+
+    @rule(hours=st.integers(-10, 10))
+    def set_the_clock(self, hours: int) -> None:
+        self.now_ns = NOON_NS + hours * 3600 * 10**9
+
+    @rule()
+    def ping(self) -> None:
+        self.runner.run(self.store.ping())
+
+    @rule(batch=batches)
+    def react(self, batch: list[Reaction]) -> None:
+        before = {item: self.oracle.counts(item) for item in ITEMS}
+        for reaction in batch:
+            self.oracle.react(*reaction)
+        applied = self.runner.run(self.store.apply(batch))
+        moved = [item for item in ITEMS if self.oracle.counts(item) != before[item]]
+        assert sorted(snapshot.item for snapshot in applied.changed) == sorted(moved)
+        for snapshot in applied.changed:
+            assert snapshot.v > self.versions[snapshot.item]
+            assert snapshot.v >= self.now_ns // 1000
+            self.versions[snapshot.item] = snapshot.v
+        assert len(applied.outcomes) == len(batch)
+        for reaction, outcome in zip(batch, applied.outcomes, strict=True):
+            item, actor = reaction.item, reaction.actor
+            assert outcome.snapshot == Snapshot(item, self.versions[item], self.oracle.counts(item))
+            assert outcome.mine == self.oracle.mine(item, actor)
+
+    @invariant()
+    def what_is_read_is_what_was_said(self) -> None:
+        pairs = [(item, actor) for item in ITEMS for actor in ACTORS]
+        reading = self.runner.run(self.store.read(ITEMS, pairs))
+        assert reading.snapshots == {
+            item: Snapshot(item, self.versions[item], self.oracle.counts(item)) for item in ITEMS
+        }
+        assert reading.mine == {(item, actor): self.oracle.mine(item, actor) for item, actor in pairs}
+
+    def teardown(self) -> None:
+        self.runner.run(self.store.close())
+        self.runner.close()
+        report = check(f"sqlite:///{self.path}", KINDS)
+        self.directory.cleanup()
+        assert report.ok, str(report)
+
+
+TestSqliteStoreIsADictionary = SqliteStoreIsADictionary.TestCase
+TestSqliteStoreIsADictionary.settings = settings(
+    max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
