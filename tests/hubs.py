@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+from prometheus_client.parser import text_string_to_metric_families
 
 SECRET = "first-test-secret-that-signs-0123456789"
 OLD_SECRET = "older-test-secret-still-good-0123456789"
@@ -76,9 +78,7 @@ class Hub:
 class OwnHub(Hub):
     """A hub that this test run started, and ends."""
 
-    def __init__(
-        self, directory: Path, *, command: Command = fast_lane, prefix: str = "", **settings: object
-    ) -> None:
+    def __init__(self, directory: Path, *, command: Command = fast_lane, prefix: str = "", **settings: object) -> None:
         """Start it and wait until it is alive. Settings by their names in TALLYCAST_<NAME>, lower case."""
         super().__init__(free_port(), prefix)
         self.directory = directory
@@ -110,6 +110,16 @@ class OwnHub(Hub):
                 raise TimeoutError(f"the hub does not answer:\n{self.log()}")
             time.sleep(0.05)
 
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels, as /metrics tells it now."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
+        try:
+            connection.request("GET", self.prefix + "/metrics")
+            families = text_string_to_metric_families(connection.getresponse().read().decode())
+            return sum(s.value for family in families for s in family.samples if s.name == f"tallycast_{name}")
+        finally:
+            connection.close()
+
     def log(self) -> str:
         """What it wrote to its standard output and error so far."""
         return self.log_path.read_text("utf-8", "replace")
@@ -134,6 +144,13 @@ class OwnHub(Hub):
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(SECONDS)
+
+
+async def eventually(condition: Callable[[], object], *, within_s: float = SECONDS) -> None:
+    """Wait until the condition holds. It is asked ten times a second, off the event loop as it may ask a hub."""
+    async with asyncio.timeout(within_s):
+        while not await asyncio.to_thread(condition):
+            await asyncio.sleep(0.1)
 
 
 @contextmanager

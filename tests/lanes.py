@@ -21,8 +21,8 @@ class Lane(NamedTuple):
 
 
 def _uvicorn(port: int, *app: str) -> Sequence[str]:
-    options = ("--factory", "--host", "127.0.0.1", "--port", str(port), "--ws", "websockets-sansio", "--no-access-log")
-    return (sys.executable, "-m", "uvicorn", *app, *options)
+    options = ("--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--no-access-log")
+    return (sys.executable, "-m", "uvicorn", *app, "--factory", "--host", "127.0.0.1", "--port", str(port), *options)
 
 
 def _plain_uvicorn(port: int) -> Sequence[str]:

@@ -13,7 +13,6 @@ from asgi import Call, Inside, inside
 from hubs import token
 from tallycast.errors import Unavailable
 from tallycast.routes import events
-from tallycast.wire import bye
 
 
 def versions(text: str) -> list[int]:
@@ -86,6 +85,29 @@ async def test_a_reader_that_takes_nothing_for_slow_viewer_s_is_dropped(tmp_path
         await call.finished()
         assert nobody_watches(hub)
         assert "tallycast_slow_viewers_total 1.0" in hub.service.metrics.render().decode()
+
+
+async def test_slow_viewer_s_0_waits_for_any_reader(tmp_path: Path) -> None:
+    async with inside(tmp_path, slow_viewer_s=0) as hub:
+        call = Call(hub.app, "GET", "/v1/events?item=post:1")
+        await call.until("post:1")
+        call.hold()
+        ack = await hub.react("post:1")
+        await call.held()
+        call.taking.set()
+        await call.until(f'"v":{ack["v"]}')
+
+
+async def test_a_slow_readers_connection_is_cut_where_the_server_can(tmp_path: Path) -> None:
+    async with inside(tmp_path, slow_viewer_s=1) as hub:
+        call = Call(hub.app, "GET", "/v1/events?item=post:1")
+        call.scope["state"] = {"abort": call.leave}
+        await call.until("post:1")
+        call.hold()
+        await hub.react("post:1")
+        await call.finished()
+        assert call.incoming.empty()  # the app has seen that the connection is gone, and leaves no task behind
+        assert nobody_watches(hub)
 
 
 async def test_a_quiet_stream_has_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +221,5 @@ async def test_streams_count_towards_the_connections_of_their_address(tmp_path: 
 
 
 def test_a_goodbye_becomes_an_event_that_says_when_to_come_back() -> None:
-    assert events.event(bye(2.7)) == (
-        b'event: bye\nretry: 2700\ndata: {"ev":"bye","reason":"restart","retry_after":2.7}\n\n'
-    )
+    data = b'{"ev":"bye","reason":"restart","retry_after":2.7}'
+    assert events.event(data) == b"event: bye\nretry: 2700\ndata: %b\n\n" % data

@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
     app = Starlette(
         routes=[*live.routes, *http.routes, *events.routes, *ops.routes, *demo.routes],
-        middleware=[Middleware(Observe), Middleware(Started), Middleware(Unexpected), Middleware(Cors)],
+        middleware=[Middleware(Observe), Middleware(Started), Middleware(Cors), Middleware(Unexpected)],
         exception_handlers=exception_handlers,
         lifespan=lifespan,
     )

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tallycast.errors import Refused
-from tallycast.handshake import upgrade
+from tallycast.handshake import by_name, upgrade
 from tallycast.routes.problems import problem
 from tallycast.service import Service
 from tallycast.transport import Lane
@@ -42,7 +42,8 @@ class Doorstep(HttpToolsProtocol):
     """
 
     _in_head = True
-    _head_bytes = 0
+    _unread_bytes = 0
+    _lines_bytes = 0
     _live = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -78,25 +79,29 @@ class Doorstep(HttpToolsProtocol):
                 self._refuse(400, "bad_request", "not an HTTP request")
         else:
             if self._in_head:
-                self._head_bytes += len(data)
-                if self._head_bytes > MAX_HEAD_BYTES:
+                self._unread_bytes += len(data)  # httptools says nothing of a line before its end
+                if self._unread_bytes > MAX_HEAD_BYTES:
                     self._refuse_large()
 
     # httptools calls these
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
+        self.scope["state"]["abort"] = self.transport.abort  # for answers that go on and are not read
+        self._in_head, self._unread_bytes, self._lines_bytes = True, 0, 0
         self._service.keepalive.expect(self, time.monotonic())
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        if len(self.url) > MAX_LINE_BYTES:
-            raise TooLarge
+        self._measure_line(len(self.url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
-        if len(name) + len(value) > MAX_LINE_BYTES:
+        self._measure_line(len(name) + len(value))
+
+    def _measure_line(self, size_bytes: int) -> None:
+        self._lines_bytes += size_bytes
+        if size_bytes > MAX_LINE_BYTES or self._lines_bytes > MAX_HEAD_BYTES:
             raise TooLarge
 
     def on_headers_complete(self) -> None:
@@ -125,7 +130,7 @@ class Doorstep(HttpToolsProtocol):
 
     def _handshake(self, rest: bytes) -> None:
         service = self._service
-        headers = dict(self.headers)
+        headers = by_name(self.headers)
         try:
             answer = upgrade(self.parser.get_method(), headers)
             admission = service.gate.admit(headers, self.client[0] if self.client else "")

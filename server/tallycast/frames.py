@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 TEXT = 0x81  # FIN and opcode 1: a whole text message in one frame, which nearly every frame is
 CLOSE = 0x88
 PONG = 0x8A
@@ -31,15 +33,23 @@ def text(payload: bytes) -> bytes:
     return b"\x81\x7f" + length.to_bytes(8, "big") + payload
 
 
-def payload(frame: bytes) -> bytes:
-    """What text() was given to make `frame`: for those who send messages and leave the framing to a server."""
-    length = frame[1]
-    return frame[2 if length < 126 else 4 if length == 126 else 10 :]
+def payloads(data: bytes) -> Iterator[bytes]:
+    """What text() was given to make each of the frames that stand in `data`: for who leaves framing to a server."""
+    at = 0
+    while at < len(data):
+        length = data[at + 1]
+        at += 2
+        if length > 125:
+            extra = 2 if length == 126 else 8
+            length = int.from_bytes(data[at : at + extra], "big")
+            at += extra
+        yield data[at : at + length]
+        at += length
 
 
 def close(code: int, reason: str = "") -> bytes:
     """A close frame. `reason` is cut to the 123 bytes that fit."""
-    body = code.to_bytes(2, "big") + reason.encode()[:123]
+    body = code.to_bytes(2, "big") + reason.encode()[:123].decode(errors="ignore").encode()
     return bytes((CLOSE, len(body))) + body
 
 

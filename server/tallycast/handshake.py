@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from websockets.utils import accept_key
@@ -61,7 +61,10 @@ class Gate:
         return self._identity.verify(token.strip()) if scheme.lower() == "bearer" else None
 
     def admit(self, headers: Mapping[bytes, bytes], peer: str) -> Admission:
-        """Let a connection in. Raises Refused (`forbidden`, `rate_limited`, `bad_token`, `token_expired`, `unavailable`)."""
+        """Let a connection in.
+
+        Raises Refused (`forbidden`, `rate_limited`, `bad_token`, `token_expired`, `unavailable`).
+        """
         try:
             return self._admit(headers, peer)
         except Refused as refusal:
@@ -93,6 +96,14 @@ class Gate:
         """The connection of `admission` has gone."""
         self.open -= 1
         self._cap.leave(admission.address)
+
+
+def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by lower-case name; those that stand several times as one, joined by commas (RFC 9110 §5.3)."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        found[name] = found[name] + b", " + value if name in found else value
+    return found
 
 
 def upgrade(method: bytes, headers: Mapping[bytes, bytes]) -> bytes:

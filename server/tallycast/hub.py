@@ -30,7 +30,7 @@ class Watcher(Protocol):
 
     @property
     def write(self) -> Callable[[bytes], object]:
-        """Takes a whole WebSocket frame."""
+        """Takes one or more whole WebSocket frames."""
         ...
 
 
@@ -85,8 +85,8 @@ ReadDone = Callable[[Reading | Unavailable], None]
 class Hub:
     """Knows the items that are watched or were just used, and pushes their counts.
 
-    `clock` gives seconds, monotonic. Ticks are whole multiples of `tick_s` on it, the same for all items, so that what
-    a viewer of many items is sent at a tick goes out in one system call.
+    `clock` gives seconds, monotonic. A tick is the same moment for all items, so that what a viewer of many items is
+    sent then goes out in one system call.
     """
 
     def __init__(self, store: Store, metrics: Metrics, *, tick_s: float, clock: Callable[[], float]) -> None:
@@ -100,7 +100,7 @@ class Hub:
         self._waiting: list[Item] = []  # moved, and sent less than a tick ago
         self._returning: dict[Watcher, None] = {}  # read again after a pause
         self._ticking = False
-        self._tick_number = 0  # of the last tick, or of the one that is waited for
+        self._tick_at_s = 0.0  # when the last tick was due, or the one that is waited for is
         self._rest_until_s = float("-inf")
         self._reads: list[tuple[Sequence[str], str | None, ReadDone]] = []
         self._reading: asyncio.Task[None] | None = None
@@ -176,10 +176,17 @@ class Hub:
                 result = Unavailable("the store failed; it is in the hub's log")
             if isinstance(result, Reading):
                 for snapshot in result.snapshots.values():
-                    self.note(snapshot)
+                    item = self._items.get(snapshot.item)
+                    if item is not None and not item.loaded:
+                        item.move(snapshot)  # its watchers are given a snapshot: it is no news to them
+                    else:
+                        self.note(snapshot)
                 self.flush()
             for _, _, done in wishes:
-                done(result)
+                try:
+                    done(result)
+                except Exception:
+                    log.exception("answering a reader failed")
         self._reading = None
 
     async def read(self, names: Sequence[str], actor: str | None) -> list[View]:
@@ -200,7 +207,8 @@ class Hub:
         self.read_then(names, actor, done)
         reading = await answer
         return [
-            View(reading.snapshots[name], None if actor is None else reading.mine.get((name, actor), {})) for name in names
+            View(reading.snapshots[name], None if actor is None else reading.mine.get((name, actor), {}))
+            for name in names
         ]
 
     # Pushing
@@ -229,6 +237,8 @@ class Hub:
             at_once = [item for item in fresh if item.sent_s <= quiet_before_s]
             if len(at_once) < len(fresh):
                 self._waiting += [item for item in fresh if item.sent_s > quiet_before_s]
+            if not self._ticking and self._tick_at_s <= quiet_before_s:
+                self._tick_at_s = now_s  # after a rest the ticks are counted from here
             self._send(at_once, now_s)
         if self._waiting:
             self._tick_later()
@@ -257,9 +267,10 @@ class Hub:
         if not self._ticking:
             self._ticking = True
             now_s = self._now_s()
-            # Timers of whole milliseconds may be early: the tick that was just had is not had again.
-            self._tick_number = max(math.floor(now_s / self._tick_s), self._tick_number) + 1
-            asyncio.get_running_loop().call_later(self._tick_number * self._tick_s - now_s, self._tick)
+            # At least one tick on, even if the clock stands before the last one: a timer may be a little early.
+            ticks = max(math.floor((now_s - self._tick_at_s) / self._tick_s) + 1, 1)
+            self._tick_at_s += ticks * self._tick_s
+            asyncio.get_running_loop().call_later(self._tick_at_s - now_s, self._tick)
 
     def _tick(self) -> None:
         now_s = self._now_s()
@@ -272,35 +283,33 @@ class Hub:
         self._send(waiting, now_s)
         for watcher in returning:
             stale, watcher.stale = watcher.stale, None
-            for item in stale or ():
-                if watcher.stale is None:
-                    watcher.write(item.frame)
-                else:
-                    watcher.stale.add(item)
+            watcher.write(b"".join([item.frame for item in stale or ()]))
 
-    def _send(self, items: Iterable[Item], now_s: float) -> None:
+    def _send(self, items: Sequence[Item], now_s: float) -> None:
         frames = size_bytes = 0
+        bundles: dict[Watcher, list[bytes]] = {}
         for item in items:
             item.dirty = False
             item.sent_s = now_s
             frame = item.frame
             for watcher in item.watchers:
-                if watcher.stale is None:
-                    watcher.write(frame)
-                else:
+                if watcher.stale is not None:
                     watcher.stale.add(item)
+                elif len(items) == 1:
+                    watcher.write(frame)
+                else:  # uvloop makes a system call of each write, and those are the cost of fan-out
+                    bundles.setdefault(watcher, []).append(frame)
             frames += len(item.watchers)
             size_bytes += len(frame) * len(item.watchers)
+        for watcher, bundle in bundles.items():
+            watcher.write(b"".join(bundle))
         if frames:
             self._metrics.fanout_frames.inc(frames)
             self._metrics.fanout_bytes.inc(size_bytes)
-            asyncio.get_running_loop().call_soon(self._sent, now_s)
+            self._rest_after(now_s)
 
-    def _sent(self, began_s: float) -> None:
-        """After a fan-out that took more than half a tick, rest as long: it never has more than half of the time.
-
-        Called in the turn after the fan-out: uvloop hands a turn's writes to the kernel at its end.
-        """
+    def _rest_after(self, began_s: float) -> None:
+        """After a fan-out that took more than half a tick, rest as long: it never has more than half of the time."""
         now_s = self._now_s()
         took_s = now_s - began_s
         self._metrics.fanout_seconds.observe(took_s)

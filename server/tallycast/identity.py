@@ -20,6 +20,7 @@ from tallycast.settings import MAKE_A_SECRET, Settings, check_secret
 from tallycast.store.schema import store_path
 
 MAX_TOKEN_CHARACTERS = 4096
+MAX_TTL_S = 100 * 365.25 * 86_400
 AUDIENCE = "tallycast"
 # A site's clock may be ahead of the hub's: a token that it made just now must not be "not yet valid".
 LEEWAY_S = 60.0
@@ -115,8 +116,8 @@ class Identity:
         """
         if not _SUB.fullmatch(sub):
             raise ConfigError("a user's name is 1–128 printable ASCII characters")
-        if not 1 <= ttl_s < math.inf:
-            raise ConfigError("a token is good for at least 1 second")
+        if not 1 <= ttl_s <= MAX_TTL_S:
+            raise ConfigError("a token is good for 1 second to 100 years")
         claims: dict[str, Any] = {"sub": sub, "exp": int(self._clock() + ttl_s)}
         if items is not None:
             try:

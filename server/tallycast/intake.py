@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tallycast import wire
@@ -26,10 +26,10 @@ MOST_IN_A_BATCH = 4_000  # so that acks and ticks have their turn
 
 
 class Asker(Protocol):
-    """Who sent a reaction and wants to know what became of it; one of the two is called, once a reaction."""
+    """Who sent reactions and wants to know what became of them; each is told of once, by one of the two."""
 
-    def acked(self, ref: int | None, body: bytes) -> None:
-        """It is durable. `body`: wire.body() with `mine` of what stands now."""
+    def acked(self, answers: Sequence[tuple[int | None, bytes]]) -> None:
+        """Some are durable: for each its ref and what stands now, wire.body() with `mine`."""
         ...
 
     def refused(self, ref: int | None, refusal: Refused) -> None:
@@ -82,6 +82,7 @@ class Intake:
 
     def _answer(self, batch: list[tuple[Asker, int | None, Reaction]], applied: Applied) -> None:
         bodies: dict[int, bytes] = {}  # by identity: reactions share outcomes, and outcomes share snapshots
+        answers: dict[Asker, list[tuple[int | None, bytes]]] = {}  # one write an asker: each is a system call
         for (asker, ref, _), outcome in zip(batch, applied.outcomes, strict=True):
             body = bodies.get(id(outcome))
             if body is None:
@@ -90,7 +91,12 @@ class Intake:
                 if shared is None:
                     shared = bodies[id(snapshot)] = wire.body(snapshot)
                 body = bodies[id(outcome)] = wire.with_mine(shared, outcome.mine)
-            asker.acked(ref, body)
+            if asker in answers:
+                answers[asker].append((ref, body))
+            else:
+                answers[asker] = [(ref, body)]
+        for asker, its in answers.items():
+            asker.acked(its)
         for snapshot in applied.changed:
             self._hub.note(snapshot)
         self._hub.flush()

@@ -89,6 +89,7 @@ class Keepalive:
     def expect(self, caller: Caller, now_s: float) -> None:
         """A request begins to come."""
         if self._request_s:
+            self._doorstep.pop(caller, None)
             self._doorstep[caller] = now_s + self._request_s
 
     def complete(self, caller: Caller) -> None:

@@ -83,8 +83,8 @@ class Kinds(Mapping[str, Kind]):
         """The other kinds of its group, which setting `name` to 1 sets to 0. Empty where it has no group."""
         return self._rivals[name]
 
-    def reaction(self, item: str, actor: str, kind: object, value: object, id: object, seq: object) -> Reaction:
-        """A reaction checked against the rule of its kind; `value`, `id` and `seq` as sent, None = absent.
+    def reaction(self, item: str, actor: str, kind: object, value: object, event_id: object, seq: object) -> Reaction:
+        """A reaction checked against the rule of its kind; `value`, `event_id` and `seq` as sent, None = absent.
 
         Raises Refused (`unknown_kind`, `bad_value`, `bad_request`).
         """
@@ -98,12 +98,12 @@ class Kinds(Mapping[str, Kind]):
         if known.rule == "event":
             if value is not None:
                 raise Refused("bad_value", f"{known.name} counts events: send id, not value")
-            if type(id) is not str or not EVENT_ID.fullmatch(id):
+            if type(event_id) is not str or not EVENT_ID.fullmatch(event_id):
                 raise Refused(
                     "bad_value", f"{known.name} needs an id of 8–64 printable characters, unique to the event"
                 )
-            return Reaction(item, actor, known.name, 1, seq, id)
-        if id is not None:
+            return Reaction(item, actor, known.name, 1, seq, event_id)
+        if event_id is not None:
             raise Refused("bad_value", f"{known.name} takes a value, not an id")
         if known.rule == "toggle":
             if value is True or value is False:
@@ -123,9 +123,9 @@ class Kinds(Mapping[str, Kind]):
         stands, in its kind or its group, changes nothing. A value of 0 stays with its `seq`, so that a late retry
         cannot bring back what was undone.
         """
-        kind = reaction.kind
+        _, _, kind, value, seq, event_id = reaction
         before = said.get(kind)
-        if reaction.id is not None:
+        if event_id is not None:
             said[kind] = Said(before.value + 1 if before else 1, 0)
             return
         rivals = self._rivals[kind]
@@ -134,12 +134,12 @@ class Kinds(Mapping[str, Kind]):
             other = said.get(rival)
             if other is not None and other.seq > standing:
                 standing = other.seq
-        if reaction.seq:
-            if reaction.seq < standing:
+        if seq:
+            if seq < standing:
                 return
-            standing = reaction.seq
-        said[kind] = Said(reaction.value, standing)
-        if reaction.value:
+            standing = seq
+        said[kind] = Said(value, standing)
+        if value:
             for rival in rivals:
                 if rival in said:
                     said[rival] = Said(0, standing)

@@ -15,7 +15,7 @@ HIGH_WATER_BYTES = 16 * 1024
 
 
 class Outbox:
-    """Takes whole WebSocket frames from a conversation and hands them to `send`, one at a time and in order.
+    """Takes what a conversation writes, whole WebSocket frames, and hands it to `send` piece by piece, in order.
 
     run() is the sending task. It returns once close() was called and all was sent: `closed` then holds the code and
     reason. Raises TimeoutError when `send` takes nothing for `patience_s` seconds (0: it may take for ever).

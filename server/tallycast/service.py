@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from starlette.requests import HTTPConnection
 
 from tallycast.errors import Refused
-from tallycast.handshake import Gate
+from tallycast.handshake import Gate, by_name
 from tallycast.hub import Hub
 from tallycast.identity import Actor, Identity, resolve_secret
 from tallycast.intake import Intake
@@ -119,23 +119,23 @@ class Service:
     # What the ways in share
 
     def identify(self, authorization: str | None) -> Actor | None:
-        """Who sent that Authorization header; None without a bearer token. Raises Refused (`bad_token`, `token_expired`)."""
+        """Who sent that Authorization header, None without a bearer token. See Gate.identify."""
         return self.gate.identify(authorization)
 
     def address(self, connection: HTTPConnection) -> str:
         """What limits per address go by for a request."""
         peer = connection.client
-        return self.gate.address(dict(connection.scope["headers"]), peer.host if peer else "")
+        return self.gate.address(by_name(connection.scope["headers"]), peer.host if peer else "")
 
     def check_view(self, actor: Actor | None, items: Sequence[str]) -> None:
-        """Let an actor, or nobody in particular, see `items`. Raises Refused where that needs a token (check_actor()'s too)."""
+        """Let an actor, or nobody in particular, see `items`. Raises Refused where that needs a token."""
         if self.settings.viewing == "token":
             if actor is None:
                 raise Refused("unauthenticated", "viewing needs a token here")
             self.check_actor(actor, items)
 
     def check_actor(self, actor: Actor, items: Sequence[str]) -> None:
-        """Raises Refused (`token_expired`, `forbidden`) where the actor's token is not, or no more, good for `items`."""
+        """Raises Refused (`token_expired`, `forbidden`) where the actor's token is not good for `items`, or no more."""
         if actor.expires_s <= time.time():
             raise Refused("token_expired", "the token has expired: get a new one and send auth again")
         if actor.items is not None:
@@ -156,9 +156,13 @@ class Service:
 
     async def react(self, actor: Actor, reaction: Reaction) -> bytes:
         """A reaction that came alone: wire.body() with `mine` once it is durable. Raises Refused."""
-        self.admit(actor, reaction.item)
         asker = _Waiting()
-        self.intake.put(asker, None, reaction)
+        try:
+            self.admit(actor, reaction.item)
+            self.intake.put(asker, None, reaction)
+        except Refused as refusal:
+            self.count_refused(reaction.kind, refusal.code)
+            raise
         return await asker.answer
 
     def visitor(self, address: str) -> tuple[str, Actor]:
@@ -175,9 +179,9 @@ class _Waiting:
     def __init__(self) -> None:
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
-    def acked(self, ref: int | None, body: bytes) -> None:
+    def acked(self, answers: Sequence[tuple[int | None, bytes]]) -> None:
         if not self.answer.done():
-            self.answer.set_result(body)
+            self.answer.set_result(answers[0][1])
 
     def refused(self, ref: int | None, refusal: Refused) -> None:
         if not self.answer.done():

@@ -180,7 +180,7 @@ class Settings:
     )
     kinds: str = _setting("", "path of the kinds file; empty for the packaged one")
     tick_ms: int = _setting(50, "milliseconds between two counts frames of an item", low=1, high=60_000)
-    ping_s: int = _setting(20, "seconds between keepalive pings; 0 for none", high=3600)
+    ping_s: int = _setting(25, "seconds between keepalive pings; 0 for none", high=3600)
     slow_viewer_s: int = _setting(
         15, "seconds without progress until a viewer that does not read is closed; 0 for never", high=3600
     )

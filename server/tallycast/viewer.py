@@ -7,7 +7,7 @@ whole text messages and give it a Channel to answer through.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tallycast import wire
@@ -26,7 +26,7 @@ ERRORS_WITHIN_S = 60.0
 
 
 class Channel(Protocol):
-    """Where a conversation's words go: `write` takes a whole WebSocket frame, close() ends the connection."""
+    """Where a conversation's words go: `write` takes whole WebSocket frames, close() ends the connection."""
 
     @property
     def write(self) -> Callable[[bytes], object]: ...
@@ -130,9 +130,9 @@ class Viewer(Watching):
 
     # What intake.py says of this viewer's reactions
 
-    def acked(self, ref: int | None, body: bytes) -> None:
-        """A reaction is durable; `body` is what stands now."""
-        self.write(wire.ack(ref, body))
+    def acked(self, answers: Sequence[tuple[int | None, bytes]]) -> None:
+        """Reactions are durable."""
+        self.write(b"".join([wire.ack(ref, body) for ref, body in answers]))
 
     def refused(self, ref: int | None, refusal: Refused) -> None:
         """A message is answered with an error; too many of the client's own making end the connection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -119,7 +120,7 @@ def error(ref: int | None, refusal: Refused) -> bytes:
     """The answer to a message that was refused."""
     rest: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
     if refusal.retry_after_s is not None:
-        rest["retry_after"] = round(refusal.retry_after_s, 3)
+        rest["retry_after"] = math.ceil(refusal.retry_after_s * 1000) / 1000
     return _answer(b"error", ref, b"," + orjson.dumps(rest)[1:-1])
 
 

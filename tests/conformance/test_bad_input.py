@@ -54,7 +54,9 @@ async def test_what_is_not_one_json_object_is_bad_json(user: Talk, message: str)
     answer = await user.say(message)
     assert answer["ev"] == "error"
     # a JSON object that is too deep to be any request may also be called a bad one
-    assert answer["code"] == "bad_json" or (message.startswith('{"a":') and answer["code"] in ("bad_request", "unknown_op"))
+    assert answer["code"] == "bad_json" or (
+        message.startswith('{"a":') and answer["code"] in ("bad_request", "unknown_op")
+    )
     assert "ref" not in answer
     await alive_and_nothing_counted(user)
 
@@ -127,7 +129,7 @@ NUMBERS = ["1e400", "-1e400", "1" + "0" * 3000, "-" + "9" * 400, "1e-400", "1.00
 @pytest.mark.parametrize("number", NUMBERS, ids=[n[:12] for n in NUMBERS])
 @pytest.mark.parametrize("field", ["value", "seq", "ref"])
 async def test_numbers_that_no_field_can_hold_are_refused(user: Talk, field: str, number: str) -> None:
-    fields = {"value": "1", "seq": "1", **{field: number}}
+    fields = {"value": "1", "seq": "1", field: number}
     members = ",".join(f'"{name}":{value}' for name, value in fields.items())
     answer = await user.say(f'{{"op":"react","item":"{WATCHED}","kind":"clap",{members}}}')
     assert answer["ev"] == "error"

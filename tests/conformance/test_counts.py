@@ -37,22 +37,23 @@ async def test_a_counts_frame_has_the_shape_that_the_protocol_shows(reader: Talk
     assert counts == {"ev": "counts", "item": item, "v": ack["v"], "counts": {"like": 1}}
 
 
-async def test_the_first_change_comes_at_once_and_the_next_at_the_tick_with_the_newest(slow: OwnHub, item: str) -> None:
+async def test_the_first_change_comes_at_once_and_what_follows_at_a_tick_with_the_newest(
+    slow: OwnHub, item: str
+) -> None:
+    """Ticks may be the same moments for all items, so that the first of them can follow a leading edge closely."""
     async with talking(slow.live) as reader, talking(slow.live, slow.token("u:1")) as user:
         await reader.subscribe(item)
         begun = time.monotonic()
         await user.react(item, "clap", 1)
-        first = await reader.next()
-        assert first["counts"] == {"clap": 1}
+        assert (await reader.next())["counts"] == {"clap": 1}
         assert time.monotonic() - begun < TICK_S / 2, "the leading edge waited for a tick"
         for value in range(2, 11):
             ack = await user.react(item, "clap", value)
             assert ack["counts"] == {"clap": value}
         assert time.monotonic() - begun < TICK_S / 2, "acknowledgements waited for a tick"
-        assert await reader.came_meanwhile() == [], "more than one frame of an item in a tick"
-        last = await reader.next()
-        assert time.monotonic() - begun > TICK_S / 2
-        assert (last["counts"], last["v"]) == ({"clap": 10}, ack["v"])
+        last = await reader.counts(item, lambda counts: counts == {"clap": 10})
+        assert last["v"] == ack["v"]
+        assert len([frame for frame in reader.frames if frame["ev"] == "counts"]) <= 3
 
 
 async def test_a_reactor_who_watches_gets_the_ack_before_the_tick(slow: OwnHub, item: str) -> None:
@@ -62,7 +63,7 @@ async def test_a_reactor_who_watches_gets_the_ack_before_the_tick(slow: OwnHub, 
         for value in (1, 0, 1, 0, 1):
             ack = await user.react(item, "love", value)
         assert time.monotonic() - begun < TICK_S / 2
-        assert [frame["ev"] for frame in user.frames].count("counts") <= 1
+        assert [frame["ev"] for frame in user.frames].count("counts") <= 2
         # what it holds when all is quiet is the newest, whether a frame told it or the ack did
         if not any(frame["ev"] == "counts" and frame["v"] == ack["v"] for frame in user.frames):
             frame = await user.counts(item, lambda counts: counts == {"love": 1})
@@ -110,7 +111,7 @@ async def test_under_load_viewers_get_at_most_one_frame_an_item_a_tick_and_end_a
     elapsed = time.monotonic() - begun
     assert last["v"] == ack["v"]
     frames = [frame for frame in reader.frames if frame["ev"] == "counts"]
-    assert len(frames) <= elapsed / 0.05 + 2
+    assert len(frames) <= elapsed / 0.05 + 2  # the ticks in that time, and the leading edge
     check_versions(reader)
     assert await reader.came_meanwhile() == []
 

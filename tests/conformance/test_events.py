@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+
 from hubs import SECONDS, running
 from lanes import LANES, Lane
 from talk import Talk

@@ -243,7 +243,9 @@ async def test_a_text_that_is_not_utf8_over_fragments_closes_with_1007(raw: Raw,
         frame(TEXT, b"x" * (MAX_BYTES + 1)),
         frame(TEXT, b"x" * 70_000),
         frame(TEXT, b"x" * MAX_BYTES, fin=False) + frame(CONTINUATION, b"x"),
-        frame(TEXT, b"x" * 2000, fin=False) + frame(CONTINUATION, b"x" * 2000, fin=False) + frame(CONTINUATION, b"x" * 97),
+        frame(TEXT, b"x" * 2000, fin=False)
+        + frame(CONTINUATION, b"x" * 2000, fin=False)
+        + frame(CONTINUATION, b"x" * 97),
         b"\x81\xff" + (2**62).to_bytes(8, "big") + b"mask",
         b"\x81\xff" + (2**63 - 1).to_bytes(8, "big") + b"mask",
         b"\x01\xfe" + (65535).to_bytes(2, "big") + b"mask",
@@ -260,7 +262,9 @@ async def test_a_length_of_64_bits_whose_first_is_1_closes(raw: Raw) -> None:
     await closes(raw, b"\x81\xff" + (2**63 + 5).to_bytes(8, "big") + b"mask", 1002, 1009)
 
 
-@pytest.mark.parametrize(("n", "length_bytes"), [(0, 2), (5, 2), (125, 2), (0, 8), (5, 8), (125, 8), (126, 8), (4096, 8)])
+@pytest.mark.parametrize(
+    ("n", "length_bytes"), [(0, 2), (5, 2), (125, 2), (0, 8), (5, 8), (125, 8), (126, 8), (4096, 8)]
+)
 async def test_a_length_that_is_not_the_shortest_is_taken_or_refused_and_never_hangs(
     raw: Raw, n: int, length_bytes: int
 ) -> None:

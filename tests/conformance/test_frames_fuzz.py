@@ -138,7 +138,11 @@ odd = st.builds(
     mask=st.none() | masks,
     length_bytes=st.sampled_from([8, None]),
 )
-heads = st.builds(lambda first, length: bytes((first, 0xFF)) + length.to_bytes(8, "big"), st.integers(0, 255), st.integers(0, 2**64 - 1))
+heads = st.builds(
+    lambda first, length: bytes((first, 0xFF)) + length.to_bytes(8, "big"),
+    st.integers(0, 255),
+    st.integers(0, 2**64 - 1),
+)
 pieces = st.one_of(ordinary, ordinary, fragments, controls, odd, heads, st.binary(max_size=12))
 streams = st.lists(pieces, max_size=8).map(b"".join)
 

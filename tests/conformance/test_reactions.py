@@ -21,7 +21,14 @@ async def other(hub: Hub) -> AsyncIterator[Talk]:
 
 async def test_an_ack_has_the_shape_that_the_protocol_shows(user: Talk, item: str) -> None:
     ack = await user.react(item)
-    assert ack == {"ev": "ack", "ref": ack["ref"], "item": item, "v": ack["v"], "counts": {"like": 1}, "mine": {"like": 1}}
+    assert ack == {
+        "ev": "ack",
+        "ref": ack["ref"],
+        "item": item,
+        "v": ack["v"],
+        "counts": {"like": 1},
+        "mine": {"like": 1},
+    }
 
 
 async def test_counts_are_the_sum_of_all_actors_values(user: Talk, other: Talk, item: str) -> None:

@@ -32,13 +32,15 @@ toggled = st.builds(
     kind=st.sampled_from([*GROUPS, "love"]),
     value=st.integers(0, 1),
     seq=st.integers(0, 4),
+    id=st.none(),
 )
-amounts = st.builds(Reaction, **who, kind=st.just("clap"), value=st.integers(0, 5), seq=st.integers(0, 4))
+amounts = st.builds(Reaction, **who, kind=st.just("clap"), value=st.integers(0, 5), seq=st.integers(0, 4), id=st.none())
 events = st.builds(
     Reaction,
     **who,
     kind=st.sampled_from(["share", "open"]),
     value=st.just(1),
+    seq=st.just(0),
     id=st.sampled_from(["id-00001", "id-00002", "id-00003"]),
 )
 batches = st.lists(toggled | amounts | events, max_size=12)
@@ -52,9 +54,9 @@ class Oracle:
         self.seqs: dict[tuple[str, str, str], int] = {}
         self.events: set[tuple[str, str, str, str]] = set()
 
-    def react(self, item: str, actor: str, kind: str, value: int, seq: int, id: str | None) -> None:
-        if id is not None:
-            self.events.add((item, actor, kind, id))
+    def react(self, item: str, actor: str, kind: str, value: int, seq: int, event: str | None) -> None:
+        if event is not None:
+            self.events.add((item, actor, kind, event))
             return
         group = GROUPS.get(kind, kind)
         if seq and seq < self.seqs.get((item, actor, group), 0):
@@ -140,5 +142,8 @@ class SqliteStoreIsADictionary(RuleBasedStateMachine):
 
 TestSqliteStoreIsADictionary = SqliteStoreIsADictionary.TestCase
 TestSqliteStoreIsADictionary.settings = settings(
-    max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )

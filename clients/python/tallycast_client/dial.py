@@ -103,7 +103,7 @@ def _dial_failed(error: Exception, live: str) -> LinkLost | TallycastClientError
     if isinstance(error, ssl.SSLCertVerificationError):
         return Unreachable(f"the certificate of {live} is not to be trusted: {error.verify_message}")
     if isinstance(error, OSError | InvalidMessage | ProxyError):
-        return LinkLost(f"cannot reach {live}: {_reason(error)}")
+        return LinkLost(f"cannot reach {live}: {reason(error)}")
     if isinstance(error, InvalidURI | InvalidProxy):
         return Unreachable(f"cannot reach {live}: {error}")
     return ProtocolError(f"what answers at {live} is no hub: {error}")
@@ -137,12 +137,15 @@ def closed(error: ConnectionClosed, *, renewable: bool) -> LinkLost | Refused:
     code = error.rcvd.code if error.rcvd is not None else 1006
     final = _FINAL_CLOSES.get(code)
     if final is None or (code == 4401 and renewable):
-        return LinkLost(f"the connection ended: {_reason(error)}")
-    reason = error.rcvd.reason if error.rcvd is not None else ""
-    return refusal(final[0], f"{final[1]} ({code}{': ' + reason if reason else ''})")
+        return LinkLost(f"the connection ended: {reason(error)}")
+    told = f": {error.rcvd.reason}" if error.rcvd is not None and error.rcvd.reason else ""
+    return refusal(final[0], f"{final[1]} ({code}{told})")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why it failed, in a few words."""
+    if isinstance(error, ConnectionRefusedError):  # asyncio names only the address
+        return "connection refused"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

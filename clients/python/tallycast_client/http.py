@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import orjson
 
-from tallycast_client.dial import addresses, http_refusal
+from tallycast_client.dial import addresses, http_refusal, reason
 from tallycast_client.errors import ProtocolError, Unreachable
 from tallycast_client.messages import Counts, read_snapshot
 
@@ -89,8 +89,7 @@ def _fetch(request: Request, base: str, timeout_s: float) -> bytes:
         with error:
             raise http_refusal(error.code, error.read(), error.headers.get("Retry-After")) from None
     except URLError as error:
-        reason = error.reason
-        told = (reason.strerror or reason) if isinstance(reason, OSError) else reason
+        told = reason(error.reason) if isinstance(error.reason, OSError) else error.reason
         raise Unreachable(f"cannot reach {base}: {told}") from error
     except (OSError, HTTPException) as error:
         raise Unreachable(f"cannot reach {base}: {error or type(error).__name__}") from error

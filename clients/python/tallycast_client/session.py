@@ -99,7 +99,7 @@ class Session:
 
     def subscribe(self, items: Iterable[str]) -> list[int]:
         """Watch items; the refs to wait for, one a message. Raises ValueError for what is no item id."""
-        checked = [_check_item(item) for item in dict.fromkeys(items)]
+        checked = [check_item(item) for item in dict.fromkeys(items)]
         for item in checked:
             self._items.setdefault(item, _Known())
         return self._request_items("subscribe", checked)
@@ -112,13 +112,13 @@ class Session:
     def react(self, item: str, kind: str, value: int, now_us: int) -> int:
         """Say `value` of an item in a kind; `now_us` becomes `seq`, or what is just above the last one. The ref."""
         seq = max(now_us, self._last_seq + 1)
-        ref = self._request("react", (_check_item(item),), item=item, kind=kind, value=value, seq=seq)
+        ref = self._request("react", (check_item(item),), item=item, kind=kind, value=value, seq=seq)
         self._last_seq = seq
         return ref
 
     def event(self, item: str, kind: str, id: str) -> int:
         """Tell that the event `id` of a kind happened to an item. The ref."""
-        return self._request("react", (_check_item(item),), item=item, kind=kind, id=id)
+        return self._request("react", (check_item(item),), item=item, kind=kind, id=id)
 
     def abandon(self, ref: int) -> Refused | None:
         """Nobody waits for the answer any longer; what last stood in its way.
@@ -312,7 +312,7 @@ class Session:
             return []
         before = known.counts
         v, counts, mine = (before.v, before.counts, before.mine) if before is not None else (-1, {}, None)
-        if True:
+        if new.v > v:
             v, counts = new.v, new.counts
         if new.mine is not None and new.v >= known.mine_v:
             mine, known.mine_v = new.mine, new.v
@@ -339,7 +339,8 @@ class Session:
         return undone
 
 
-def _check_item(item: str) -> str:
+def check_item(item: str) -> str:
+    """The item id itself. Raises ValueError for what is none."""
     if not isinstance(item, str) or not ITEM.fullmatch(item):
         raise ValueError(f"an item id is 1–200 of A–Z a–z 0–9 . _ ~ : / @ % + = , - and not {item!r:.60}")
     return item

@@ -55,7 +55,7 @@ class Card {
       const own = span("own");
       const emoji = span("emoji", kind.emoji);
       emoji.ariaHidden = own.ariaHidden = "true";
-      own.hidden = button.disabled = true;
+      button.disabled = true;
       button.type = "button";
       button.className = "reaction";
       button.dataset.kind = name;
@@ -101,8 +101,7 @@ class Card {
     button.classList.toggle("mine", mine > 0);
     if (kind.rule === "toggle") button.ariaPressed = String(mine > 0);
     if (kind.rule === "amount" && mine > 0) name += `, ${mine} of ${kind.max} from you`;
-    control.own.hidden = kind.rule !== "amount" || mine === 0;
-    control.own.textContent = `+${mine}`;
+    control.own.textContent = kind.rule === "amount" && mine > 0 ? `+${mine}` : "";
     button.ariaLabel = name;
     if (control.shown === count) return;
     control.count.textContent = compact.format(count);
@@ -128,7 +127,7 @@ class Card {
     if (live.state !== "live") this.say("The hub is away. Yours is kept, and goes out when it is back.");
   }
 
-  /** Hand the card's address on, by the system's own way of sharing or else the clipboard. False: not shared after all. */
+  /** Hand the card's address on, by the system's own way of sharing or else the clipboard. False: it was called off. */
   async #share() {
     const url = new URL(`#${this.#root.id}`, base).href;
     const title = find(this.#root, "h2").textContent ?? document.title;

@@ -32,9 +32,8 @@ HEADERS = {
 }
 
 
-def event(frame: bytes) -> bytes:
-    """A frame as an event: called as its `ev`, with the same JSON; `id` and `retry` say again `v` and `retry_after`."""
-    data = frames.payload(frame)
+def event(data: bytes) -> bytes:
+    """A message as an event of the name in its `ev`; `id` and `retry` say again what `v` and `retry_after` say."""
     message = orjson.loads(data)
     text = b"event: %b\n" % message["ev"].encode()
     if "v" in message:
@@ -91,14 +90,14 @@ class EventStream(Response):
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b""})
             else:
-                await self._stream(receive, send)
+                await self._stream(scope, receive, send)
         finally:
             hub.leave(self, self._items)
             service.streams.discard(self)
             service.gate.leave(self._admission)
             viewers.dec()
 
-    async def _stream(self, receive: Receive, send: Send) -> None:
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         leaving = asyncio.create_task(self._until_left(receive))
         self._frames = [item.frame for item in self._items]
         text = b"retry: %d\n\n" % random.randint(*RETRY_MS) + self._events()
@@ -107,13 +106,18 @@ class EventStream(Response):
             while not last:
                 last = self._ended
                 self._service.hub.pause(self)
-                async with asyncio.timeout(self._service.settings.slow_viewer_s):
+                async with asyncio.timeout(self._service.settings.slow_viewer_s or None):
                     await send({"type": "http.response.body", "body": text, "more_body": not last})
                 self._service.hub.resume(self)
                 if not last:
                     text = await self._news()
         except TimeoutError:
             self._service.metrics.slow_viewers.inc()
+            # ASGI has no word for this, and a server that closes would first wait for what is not taken to be taken.
+            abort = scope.get("state", {}).get("abort")
+            if abort is not None:
+                abort()
+                await leaving
         finally:
             leaving.cancel()
 
@@ -129,7 +133,7 @@ class EventStream(Response):
 
     def _events(self) -> bytes:
         taken, self._frames = self._frames, []
-        return b"".join(map(event, taken))
+        return b"".join(event(message) for data in taken for message in frames.payloads(data))
 
     async def _until_left(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

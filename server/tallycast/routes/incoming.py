@@ -9,7 +9,10 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from tallycast import wire
 from tallycast.errors import Refused
+from tallycast.handshake import by_name
 from tallycast.routes.problems import closing
+
+MOST_READ_BYTES = 2 * 1024 * 1024  # of a body that is too long, kept or not
 
 
 def asked_items(request: Request, most: int) -> list[str]:
@@ -26,34 +29,42 @@ def asked_items(request: Request, most: int) -> list[str]:
 
 
 async def read_body(request: Request, *, most_bytes: int, within_s: float) -> bytes:
-    """The whole body, if it is at most `most_bytes` long and has come `within_s` seconds from now.
+    """The whole body, if it is at most `most_bytes` long and has come `within_s` seconds from now (0: whenever).
 
-    Raises HTTPException 413 as soon as it is known to be longer, 408 when it is late, 400 when the client hangs up.
+    Raises HTTPException 413 when it is longer, 408 when it is late, 400 when the client hangs up. A body that is too
+    long is read on and thrown away, within bounds: closing on a client that still writes would reset the connection,
+    and the client might see that in place of the answer.
     """
-    too_big = HTTPException(413, f"the body may have {most_bytes} bytes at most", closing(request))
+    too_big = f"the body may have {most_bytes} bytes at most"
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > most_bytes:
-        raise too_big
+    declared_bytes = int(declared) if declared.isdecimal() else 0
+    # Expect: 100-continue: the client waits for leave to send, and need not be given it.
+    if declared_bytes > MOST_READ_BYTES or (declared_bytes > most_bytes and "expect" in request.headers):
+        raise HTTPException(413, too_big, closing(request))
     body = bytearray()
+    size_bytes = 0
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(within_s or None):
             async for part in request.stream():
-                body += part
-                if len(body) > most_bytes:
-                    raise too_big
+                size_bytes += len(part)
+                if size_bytes <= most_bytes:
+                    body += part
+                elif size_bytes > MOST_READ_BYTES:
+                    raise HTTPException(413, too_big, closing(request))
     except TimeoutError:
-        raise HTTPException(408, f"the body did not come within {within_s:g} s", closing(request)) from None
+        if size_bytes <= most_bytes:
+            raise HTTPException(408, f"the body did not come within {within_s:g} s", closing(request)) from None
+        raise HTTPException(413, too_big, closing(request)) from None
     except ClientDisconnect:
         raise HTTPException(400, "the connection ended before the body did") from None
+    if size_bytes > most_bytes:
+        raise HTTPException(413, too_big)
     return bytes(body)
 
 
 def headers_of(connection: HTTPConnection) -> dict[bytes, bytes]:
-    """The headers by lower-case name; those that stand several times as one, joined by commas (RFC 9110, 5.3)."""
-    headers: dict[bytes, bytes] = {}
-    for name, value in connection.scope["headers"]:
-        headers[name] = headers[name] + b", " + value if name in headers else value
-    return headers
+    """The headers as the gate wants them."""
+    return by_name(connection.scope["headers"])
 
 
 def peer_of(connection: HTTPConnection) -> str:

@@ -8,12 +8,13 @@ import contextlib
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket
 
 from tallycast import frames, wire
 from tallycast.errors import Refused
 from tallycast.handshake import offers_subprotocol
 from tallycast.outbox import Outbox
+from tallycast.routes.incoming import headers_of, peer_of
 from tallycast.routes.problems import problem
 from tallycast.service import Service
 from tallycast.viewer import Viewer
@@ -22,9 +23,9 @@ from tallycast.viewer import Viewer
 async def live(socket: WebSocket) -> None:
     """A viewer, from the handshake to the end."""
     service: Service = socket.app.state.service
-    headers = dict(socket.scope["headers"])
+    headers = headers_of(socket)
     try:
-        admission = service.gate.admit(headers, socket.client.host if socket.client else "")
+        admission = service.gate.admit(headers, peer_of(socket))
     except Refused as refusal:
         await _deny(socket, problem(refusal.code, refusal.message, retry_after_s=refusal.retry_after_s))
         return
@@ -33,17 +34,20 @@ async def live(socket: WebSocket) -> None:
         offered = offers_subprotocol(headers.get(b"sec-websocket-protocol", b""))
         await socket.accept(subprotocol=wire.SUBPROTOCOL if offered else None)
 
-        async def send(frame: bytes) -> None:
-            await socket.send_text(frames.payload(frame).decode())
+        async def send(data: bytes) -> None:
+            for payload in frames.payloads(data):
+                await socket.send_text(payload.decode())
 
         outbox = Outbox(send, patience_s=service.settings.slow_viewer_s)
         viewer = Viewer(service, outbox, admission.actor)
         outbox.conversation = viewer
         service.streams.add(viewer)
+        service.metrics.viewers.labels("asgi").inc()
         await _converse(socket, service, viewer, outbox)
     finally:
         if viewer is not None:
             service.streams.discard(viewer)
+            service.metrics.viewers.labels("asgi").dec()
             viewer.gone()
         service.gate.leave(admission)
 

@@ -29,7 +29,7 @@ def problem(
     """The answer to a refused request: `code` is a key of CODES, `detail` what was wrong and what to do.
 
     `status` is the code's own unless given. `type` is about:blank, so `title` is the status's phrase: `code` says more.
-    A known `retry_after_s` stands in the body to the millisecond and, rounded up to whole seconds, as Retry-After.
+    A known `retry_after_s` stands in the body, rounded up to milliseconds, and as Retry-After, rounded up to seconds.
     """
     status = CODES[code].status if status is None else status
     body: dict[str, Any] = {
@@ -41,7 +41,7 @@ def problem(
     }
     all_headers = {"Cache-Control": "no-store", **(headers or {})}
     if retry_after_s is not None:
-        body["retry_after"] = round(retry_after_s, 3)
+        body["retry_after"] = math.ceil(retry_after_s * 1000) / 1000  # never 0: that would be no wait
         all_headers["Retry-After"] = str(math.ceil(retry_after_s))
     if status == HTTPStatus.UNAUTHORIZED:
         # RFC 6750, section 3.1: no error code where no token was sent.

@@ -1,0 +1,241 @@
+"""The command line. What a command needs is imported when it runs, so that `--help` and scripts start fast."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from tallycast import __version__
+from tallycast.errors import ConfigError
+from tallycast.settings import SETTINGS, Settings
+
+REFUSED, WRONG, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EPILOG = """\b
+Exit codes:
+  0    all went well; `watch` also when it is ended with Ctrl-C
+  1    the hub refused, or `check` found damage
+  2    wrong usage or settings
+  3    no hub can be reached at the URL
+  130  interrupted
+"""
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tallycast", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Live reaction counts: serve them, watch them, react."""
+
+
+def main() -> None:
+    """Run the command line. An error is one line on stderr, and an exit code that scripts can use."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: list[str]) -> int:
+    """Run the command line with these arguments; the exit code."""
+    try:
+        code = cli.main(args, prog_name="tallycast", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return WRONG
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "tallycast"
+        return _fail(WRONG, f"{error.format_message()} (see `{command} --help`)")
+    except click.ClickException as error:
+        return _fail(WRONG, error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except ConfigError as error:
+        return _fail(WRONG, str(error))
+    except BrokenPipeError:
+        # Who read our output has seen enough. Python would complain about it when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def _fail(code: int, message: str) -> int:
+    click.echo(f"tallycast: {' '.join(message.split())}", err=True)
+    return code
+
+
+# The hub
+
+
+def _setting_options(command: Command) -> Command:
+    for setting in reversed(SETTINGS):
+        default = f", default {setting.default_text}" if setting.default_text else ""
+        help_ = f"{setting.help} [{setting.env}{default}]"
+        metavar = "|".join(setting.choices) if setting.choices else {"integer": "N", "list": "A,B"}.get(setting.type)
+        command = click.option(setting.flag, setting.name, metavar=metavar, help=help_)(command)
+    return command
+
+
+@cli.command()
+@_setting_options
+def serve(**flags: str | None) -> None:
+    """Run a hub until SIGTERM or Ctrl-C; either lets it finish what it took.
+
+    Every option is also an environment variable; the option wins.
+    """
+    settings = Settings.load(os.environ, flags)
+    from tallycast.server import run as run_server
+
+    run_server(settings)
+
+
+def _duration_s(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    if match is None:
+        raise click.BadParameter(f"expected a number and s, m, h or d, such as 90s, 15m, 1h or 30d, not {text!r}")
+    return int(match[1]) * _UNITS_S[match[2]]
+
+
+_store_option = click.option("--store", metavar="URL", help="the hub's store [TALLYCAST_STORE]")
+
+
+@cli.command()
+@click.argument("sub")
+@click.option("--ttl", "ttl_s", default="1h", show_default=True, callback=_duration_s, help="how long it is good")
+@click.option("--item", "items", multiple=True, metavar="PATTERN", help="good for this item alone, or for PREFIX*")
+@_store_option
+def token(sub: str, ttl_s: int, items: tuple[str, ...], store: str | None) -> None:
+    """Print a token for the user SUB, as a site's own server would sign it.
+
+    It is signed with the first secret of TALLYCAST_SECRET, else with the one that the hub keeps beside its embedded
+    store.
+    """
+    settings = Settings.load(os.environ, {"store": store})
+    from tallycast.identity import Identity, resolve_secret
+
+    identity = Identity(resolve_secret(settings), visitor_s=settings.visitor_days * 86_400)
+    click.echo(identity.sign(sub, ttl_s=ttl_s, items=items or None))
+
+
+@cli.command()
+@_store_option
+@click.option("--kinds", metavar="FILE", help="the hub's kinds file [TALLYCAST_KINDS]")
+@click.option("--repair", is_flag=True, help="set wrong counts right; the hub must be stopped")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+def check(store: str | None, kinds: str | None, repair: bool, as_json: bool) -> int:
+    """Prove that a store's counts are the sums of its values.
+
+    Without --repair it only reads, and may run beside the hub.
+    """
+    settings = Settings.load(os.environ, {"store": store, "kinds": kinds})
+    from tallycast.settings import read_kinds
+    from tallycast.store.check import check as check_store
+
+    report = check_store(settings.store, read_kinds(settings), repair=repair)
+    if as_json:
+        from dataclasses import asdict
+
+        click.echo(json.dumps({"ok": report.ok, **asdict(report)}, ensure_ascii=False))
+    else:
+        click.echo(report)
+    return 0 if report.ok else REFUSED
+
+
+# The hub's clients
+
+
+def _url(_context: click.Context, _parameter: click.Parameter, url: str) -> str:
+    from tallycast_client.dial import addresses
+
+    try:
+        addresses(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return url
+
+
+def _items(_context: click.Context, _parameter: click.Parameter, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    from tallycast_client.session import check_item
+
+    try:
+        for item in (given,) if isinstance(given, str) else given:
+            check_item(item)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return given
+
+
+def _client_options(command: Command) -> Command:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="print one JSON object a line"),
+        click.option("--token", envvar="TALLYCAST_TOKEN", metavar="JWT", help="who you are [TALLYCAST_TOKEN]"),
+        click.option(
+            "--url",
+            envvar="TALLYCAST_URL",
+            default="http://127.0.0.1:8000",
+            show_default=True,
+            callback=_url,
+            help="the hub [TALLYCAST_URL]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _talk(conversation: Coroutine[Any, Any, None]) -> int:
+    """Run what talks to a hub; the exit code."""
+    from tallycast_client import Refused, TallycastClientError
+
+    try:
+        asyncio.run(conversation)
+    except Refused as error:
+        wait = f"; try again in {error.retry_after_s:.1f} s" if error.retry_after_s else ""
+        return _fail(REFUSED, f"the hub refused ({error.code}): {error.message}{wait}")
+    except TallycastClientError as error:
+        return _fail(UNREACHABLE, f"{error}; --url or TALLYCAST_URL says where the hub is")
+    return 0
+
+
+@cli.command()
+@click.argument("items", nargs=-1, required=True, metavar="ITEM…", callback=_items)
+@_client_options
+def watch(items: tuple[str, ...], url: str, token: str | None, as_json: bool) -> int:
+    """Show counts as they change, until Ctrl-C: a live table on a terminal, lines in a pipe."""
+    from tallycast import commands
+
+    try:
+        return _talk(commands.watch(url, token or None, items, as_json=as_json))
+    except KeyboardInterrupt:
+        return 0
+
+
+@cli.command()
+@click.argument("items", nargs=-1, required=True, metavar="ITEM…", callback=_items)
+@_client_options
+def counts(items: tuple[str, ...], url: str, token: str | None, as_json: bool) -> int:
+    """Show the counts of items as they are now."""
+    from tallycast import commands
+
+    return _talk(commands.counts(url, token or None, items, as_json=as_json))
+
+
+@cli.command()
+@click.argument("item", callback=_items)
+@click.argument("kind")
+@click.argument("value", type=int, required=False)
+@_client_options
+def react(item: str, kind: str, value: int | None, url: str, token: str | None, as_json: bool) -> int:
+    """Say VALUE of ITEM in KIND: 1 (if absent) or 0 of a toggle, your total of an amount; an event takes none.
+
+    Without a token you are an anonymous visitor of the hub, the same one each time: its token is kept in
+    $XDG_STATE_HOME/tallycast (~/.local/state/tallycast).
+    """
+    from tallycast import commands
+
+    return _talk(commands.react(url, token or None, item, kind, value, as_json=as_json))

@@ -1,0 +1,148 @@
+"""What the hub's client commands do: watch, counts, react."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+import tallycast_client as client
+from tallycast_client import AuthRefused, Client, Counts, LinkState
+from tallycast_client.dial import addresses
+
+TIMEOUT_S = 10.0
+TABLE_S = 0.125  # between two drawings of the live table
+
+
+async def watch(url: str, token: str | None, items: Sequence[str], *, as_json: bool) -> None:
+    """Show counts as they change, until cancelled."""
+    live = sys.stdout.isatty() and not as_json
+    hub = Client(url, token=token, open_timeout_s=0, timeout_s=TIMEOUT_S, on_link=None if live else _tell)
+    async with hub:
+        await hub.subscribe(*items)
+        if live:
+            await _show_live(hub, url, items)
+        else:
+            async for counts in hub.updates():
+                click.echo(_line(counts, as_json=as_json))
+
+
+async def _show_live(hub: Client, url: str, items: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from tallycast.screen import Board
+
+    config = await client.config(url, timeout_s=TIMEOUT_S)
+    board = Board(items, config["kinds"])
+    clock = asyncio.get_running_loop().time
+
+    async def read() -> None:
+        async for counts in hub.updates():
+            board.note(counts, clock())
+
+    reading = asyncio.create_task(read())
+    try:
+        with Live(console=Console(), auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as screen:
+            while not reading.done():
+                screen.update(board.table(hub.link, clock()), refresh=True)
+                await asyncio.wait((reading,), timeout=TABLE_S)
+        await reading
+    finally:
+        reading.cancel()
+
+
+def _tell(link: LinkState) -> None:
+    """Tell of a lost connection, and of its return, beside the lines."""
+    if link.name == "waiting":
+        click.echo(f"tallycast: {link.why}; next attempt in {link.retry_in_s:.1f} s", err=True)
+
+
+async def counts(url: str, token: str | None, items: Sequence[str], *, as_json: bool) -> None:
+    """Show the counts of items as they are now."""
+    found = await client.counts(url, *dict.fromkeys(items), token=token, timeout_s=TIMEOUT_S)
+    if as_json or not sys.stdout.isatty():
+        for each in found:
+            click.echo(_line(each, as_json=as_json))
+        return
+    from rich.console import Console
+
+    from tallycast.screen import Board
+
+    config = await client.config(url, timeout_s=TIMEOUT_S)
+    board = Board(items, config["kinds"])
+    for each in found:
+        board.note(each, 0.0)
+    Console().print(board.table(None, 0.0))
+
+
+async def react(url: str, token: str | None, item: str, kind: str, value: int | None, *, as_json: bool) -> None:
+    """Say what the hub's rule of `kind` takes: a value, 1 if None, or that an event happened."""
+    rule = (await client.config(url, timeout_s=TIMEOUT_S))["kinds"].get(kind, {}).get("rule")
+    if rule == "event" and value is not None:
+        raise click.UsageError(f"{kind} counts events: leave the value out")
+    kept = Path() if token is not None else _visitor_path(url)
+    known = token or _kept_token(kept)
+    try:
+        stands = await _react(url, known or await _new_visitor(url, kept), item, kind, value, rule)
+    except AuthRefused:
+        if token is not None or known is None:
+            raise
+        # The visitor that was kept has expired, or the hub has another secret now.
+        stands = await _react(url, await _new_visitor(url, kept), item, kind, value, rule)
+    click.echo(_line(stands, as_json=as_json))
+
+
+async def _react(url: str, token: str, item: str, kind: str, value: int | None, rule: str | None) -> Counts:
+    async with Client(url, token=token, open_timeout_s=0, timeout_s=TIMEOUT_S) as hub:
+        if rule == "event":
+            return await hub.event(item, kind)
+        return await hub.react(item, kind, 1 if value is None else value)
+
+
+def _visitor_path(url: str) -> Path:
+    """Where the visitor's token of a hub is kept."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    home = Path(state) if Path(state).is_absolute() else Path("~/.local/state").expanduser()
+    return home / "tallycast" / f"visitor-{hashlib.sha256(addresses(url).http.encode()).hexdigest()[:16]}"
+
+
+def _kept_token(path: Path) -> str | None:
+    with suppress(OSError, UnicodeDecodeError):
+        return path.read_text("ascii").strip() or None
+    return None
+
+
+async def _new_visitor(url: str, path: Path) -> str:
+    """A new anonymous identity, kept at `path` for the user alone."""
+    visitor = await client.visitor(url, timeout_s=TIMEOUT_S)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, draft = tempfile.mkstemp(dir=path.parent)  # 0600
+        with os.fdopen(descriptor, "w") as file:
+            file.write(visitor.token + "\n")
+        Path(draft).replace(path)
+    except OSError as error:
+        click.echo(
+            f"tallycast: cannot keep who you are in {path.parent} ({error.strerror}): next time you are somebody else",
+            err=True,
+        )
+    return visitor.token
+
+
+def _line(counts: Counts, *, as_json: bool) -> str:
+    if as_json:
+        shown: dict[str, Any] = counts._asdict()
+        if counts.mine is None:
+            del shown["mine"]
+        return json.dumps(shown, separators=(",", ":"))
+    return " ".join([counts.item, *(f"{kind}={count}" for kind, count in counts.counts.items())])

@@ -1,0 +1,94 @@
+"""Windows on the demo page, in Debian's own Chromium, against real hubs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, async_playwright
+
+import hubs
+from hubs import Hub, OwnHub, defaults, running
+from window import Window
+
+ARGUMENTS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NO_CHROMIUM = "no Chromium: apt-get install chromium"
+
+Start = Callable[..., OwnHub]
+NewPerson = Callable[..., Awaitable[BrowserContext]]
+OpenWindow = Callable[..., Awaitable[Window]]
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """One browser for all tests. Without it they are skipped, and fail where CI is set."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(NO_CHROMIUM)
+        pytest.skip(f"NOT TESTED IN A BROWSER: {NO_CHROMIUM}")
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has none for root
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS, *sandbox])
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Starts the test's hub, `start(reactions_per_second=2)`: every time on the same port and the same store."""
+    port = hubs.free_port()
+    monkeypatch.setattr(hubs, "free_port", lambda: port)
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(running(tmp_path, **defaults(**settings)))
+
+
+@pytest.fixture
+def hub(start: Start) -> OwnHub:
+    """A hub that nobody has reacted on yet."""
+    return start()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def person(chromium: Browser) -> AsyncIterator[NewPerson]:
+    """Makes a person's browser profile: `await person(color_scheme="dark")`. Closed when the test ends."""
+    contexts: list[BrowserContext] = []
+
+    async def person(**options: Any) -> BrowserContext:
+        contexts.append(await chromium.new_context(**options))
+        return contexts[-1]
+
+    yield person
+    for context in contexts:
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def window(start: Start, person: NewPerson) -> AsyncIterator[OpenWindow]:
+    """Opens the demo page: `await window(hub)` as a new person, `await window(hub, context)` as one who is there.
+
+    When the test ends, and the hub still runs, no window may have seen an error or a violation of the policy.
+    """
+    windows: list[Window] = []
+
+    async def window(hub: Hub, context: BrowserContext | None = None, **options: Any) -> Window:
+        windows.append(await Window.open(context or await person(**options), hub))
+        return windows[-1]
+
+    yield window
+    for opened in windows:
+        assert opened.errors == []
+        assert await opened.watched("violations") == []

@@ -1,0 +1,106 @@
+"""The hub goes away and comes back: every page goes on by itself, and no vote is lost or doubled."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from hubs import OwnHub
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def test_a_page_goes_on_after_the_hubs_restart(start: Any, window: Any) -> None:
+    hub = start()
+    ada, ben = await window(hub), await window(hub)
+    await ada.click("article", "like")
+    await ada.click("article", "clap", times=3)
+    await ben.shows("article", "clap", 3)
+    hub.terminate()
+    hub.wait()
+    await ada.state_is("reconnecting…")
+    start()
+    await ada.is_live()
+    await ben.is_live()
+    await ada.shows("article", "like", 1, mine=True)
+    await ada.shows("article", "clap", 3)
+    await ben.click("article", "like")
+    await ada.shows("article", "like", 2, mine=True)
+    for window_ in (ada, ben):
+        window_.expect_no_hub()
+
+
+async def test_clicks_while_the_hub_is_away_wait_and_count_once(start: Any, window: Any) -> None:
+    hub = start()
+    ada, ben = await window(hub), await window(hub)
+    await ada.click("video", "love")
+    await ben.shows("video", "love", 1)
+    hub.kill()
+    await ada.state_is("reconnecting…")
+    ada.sent.clear()
+    await ada.click("article", "dislike")
+    await ada.click("article", "like")
+    await ada.click("article", "clap", times=4)
+    await ada.click("article", "share", times=2)
+    await ada.says("article", "The hub is away. Yours is kept, and goes out when it is back.")
+    await ada.shows("article", "clap", 4)
+    start()
+    for window_ in (ada, ben):
+        await window_.is_live()
+        await window_.shows("article", "like", 1)
+        await window_.shows("article", "dislike", 0)
+        await window_.shows("article", "clap", 4)
+        await window_.shows("article", "share", 2)
+        await window_.shows("video", "love", 1)
+        window_.expect_no_hub()
+    said = [message for message in map(json.loads, ada.sent) if message["op"] == "react"]
+    assert [(message["kind"], message.get("value")) for message in said] == [
+        ("like", 1),
+        ("clap", 4),
+        ("share", None),
+        ("share", None),
+    ]
+
+
+async def test_the_first_click_of_all_may_fall_into_an_outage(start: Any, window: Any) -> None:
+    hub = start()
+    ada = await window(hub)
+    hub.kill()
+    await ada.state_is("reconnecting…")
+    await ada.click("article", "like")
+    start()
+    await ada.is_live()
+    ada.expect_no_hub()
+    ben = await window(hub)
+    await ben.shows("article", "like", 1, mine=False)
+
+
+async def test_a_reaction_whose_answer_was_lost_is_sent_again_the_same(hub: OwnHub, person: Any, window: Any) -> None:
+    """The page's end of the connection is cut after the reaction went out and before it heard the answer."""
+    context = await person()
+    await context.add_init_script(
+        """
+        const { send } = WebSocket.prototype;
+        WebSocket.prototype.send = function (text) {
+          send.call(this, text);
+          if (!window.cut && JSON.parse(text).kind === "share") {
+            window.cut = true;
+            const { onclose } = this;
+            this.onmessage = null;
+            setTimeout(() => onclose.call(this, { code: 1006 }));
+          }
+        };
+        """
+    )
+    ada, ben = await window(hub, context), await window(hub)
+    await ada.click("article", "share")
+    await ada.click("article", "like")
+    await ben.shows("article", "like", 1)
+    await ada.shows("article", "share", 1)
+    await ben.shows("article", "share", 1)
+    sent = [json.loads(frame) for frame in ada.sent]
+    ids = [message["id"] for message in sent if message.get("kind") == "share"]
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
