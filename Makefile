@@ -1,16 +1,15 @@
 # `make run` and `make test` do all the set-up themselves, in .venv and, for Chromium, with apt where they may.
 
-.PHONY: run test install lint types imports browser-types pytest clean
+.PHONY: run test install install-test lint types imports pytest clean
 
 run: install
 	@.venv/bin/tallycast serve
 
-test: install-test lint types imports browser-types pytest
+test: install-test lint types imports pytest
 
 install:
 	@.ci/venv
 
-.PHONY: install-test
 install-test:
 	@.ci/venv test
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || .ci/apt chromium

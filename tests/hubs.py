@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 SECRET = "first-test-secret-that-signs-0123456789"
 OLD_SECRET = "older-test-secret-still-good-0123456789"
 SECONDS = 20.0  # until something that has to happen counts as not happening
+TRACE = re.compile(r'File ".*/tallycast/')
 
 Command = Callable[[int], Sequence[str]]
 
@@ -84,17 +86,19 @@ class OwnHub(Hub):
         self.directory = directory
         self.settings = {"store": f"sqlite:///{directory / 'hub.db'}", "secret": SECRET, **settings}
         self.log_path = directory / f"hub-{self.port}.log"
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("TALLYCAST_")}
-        environ |= {f"TALLYCAST_{name.upper()}": str(value) for name, value in self.settings.items()}
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                command(self.port), cwd=directory, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command(self.port), cwd=directory, env=self._environ(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
             self._wait_until_alive()
         except BaseException:
             self.kill()
             raise
+
+    def _environ(self) -> dict[str, str]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("TALLYCAST_")}
+        return environ | {f"TALLYCAST_{name.upper()}": str(value) for name, value in self.settings.items()}
 
     def _wait_until_alive(self) -> None:
         end = time.monotonic() + SECONDS
@@ -123,6 +127,13 @@ class OwnHub(Hub):
     def log(self) -> str:
         """What it wrote to its standard output and error so far."""
         return self.log_path.read_text("utf-8", "replace")
+
+    def check(self) -> subprocess.CompletedProcess[str]:
+        """`tallycast check` on its store, with its settings."""
+        command = (sys.executable, "-m", "tallycast", "check")
+        return subprocess.run(
+            command, cwd=self.directory, env=self._environ(), capture_output=True, text=True, timeout=60, check=False
+        )
 
     def rss_bytes(self) -> int:
         """Its resident memory now."""
@@ -155,13 +166,13 @@ async def eventually(condition: Callable[[], object], *, within_s: float = SECON
 
 @contextmanager
 def running(directory: Path, **options: Any) -> Iterator[OwnHub]:
-    """A hub for one block; options as for OwnHub. No trace of a crash may be in its log when it ends."""
+    """A hub for one block; options as for OwnHub. No trace of a crash of its own may be in its log when it ends."""
     hub = OwnHub(directory, **options)
     try:
         yield hub
     finally:
         hub.kill()
-    assert "Traceback" not in hub.log(), hub.log()
+    assert not TRACE.search(hub.log()), hub.log()
 
 
 def defaults(**settings: object) -> Mapping[str, object]:

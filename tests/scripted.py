@@ -188,7 +188,6 @@ class ScriptedHub:
         status, headers, body = self.turn_away.popleft()
         response = ws.respond(status, body.decode())
         for name, value in headers.items():
-            del response.headers[name]
             response.headers[name] = value
         return response
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, WebSocket, expect
 
-from hubs import SECONDS, Hub
+from hubs import SECONDS, Hub, OwnHub
 
 NO_HUB = re.compile(r"WebSocket connection to|Failed to load resource: net::ERR_(CONNECTION|EMPTY_RESPONSE)")
 WATCH = """
@@ -93,3 +94,9 @@ class Window:
     async def says(self, card: str, text: str | re.Pattern[str]) -> None:
         """Wait until the card's line for the person's own actions says this."""
         await expect(self.page.locator(f"#{card} .note")).to_have_text(text)
+
+
+# Fixtures: start(**settings) gives a hub, person(**options) a browser profile, window(hub) or window(hub, profile) one.
+Start = Callable[..., OwnHub]
+NewPerson = Callable[..., Awaitable[BrowserContext]]
+OpenWindow = Callable[..., Awaitable[Window]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -190,6 +189,8 @@ def _client_options(command: Command) -> Command:
 
 def _talk(conversation: Coroutine[Any, Any, None]) -> int:
     """Run what talks to a hub; the exit code."""
+    import asyncio
+
     from tallycast_client import Refused, TallycastClientError
 
     try:

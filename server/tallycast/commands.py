@@ -6,9 +6,11 @@ import asyncio
 import hashlib
 import json
 import os
+import stat
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,8 +34,37 @@ async def watch(url: str, token: str | None, items: Sequence[str], *, as_json: b
         if live:
             await _show_live(hub, url, items)
         else:
-            async for counts in hub.updates():
-                click.echo(_line(counts, as_json=as_json))
+            await _until_nobody_reads(_print_lines(hub, as_json=as_json))
+
+
+async def _print_lines(hub: Client, *, as_json: bool) -> None:
+    async for counts in hub.updates():
+        click.echo(_line(counts, as_json=as_json))
+
+
+async def _until_nobody_reads(printing: Coroutine[Any, Any, None]) -> None:
+    """Await `printing`, or the end of who reads our output from a pipe, which writing would show only at a next line.
+
+    Raises BrokenPipeError then.
+    """
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    task, waiting = asyncio.create_task(printing), asyncio.create_task(gone.wait())
+    output = sys.stdout.fileno()
+    is_pipe = stat.S_ISFIFO(os.fstat(output).st_mode)
+    if is_pipe:
+        loop.add_reader(output, gone.set)  # there is nothing to read: it only ever tells of the end
+    try:
+        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise BrokenPipeError
+        await task
+    finally:
+        if is_pipe:
+            loop.remove_reader(output)
+        task.cancel()
+        waiting.cancel()
+        await asyncio.gather(task, waiting, return_exceptions=True)
 
 
 async def _show_live(hub: Client, url: str, items: Sequence[str]) -> None:
@@ -44,17 +75,16 @@ async def _show_live(hub: Client, url: str, items: Sequence[str]) -> None:
 
     config = await client.config(url, timeout_s=TIMEOUT_S)
     board = Board(items, config["kinds"])
-    clock = asyncio.get_running_loop().time
 
     async def read() -> None:
         async for counts in hub.updates():
-            board.note(counts, clock())
+            board.note(counts, time.time())
 
     reading = asyncio.create_task(read())
     try:
         with Live(console=Console(), auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as screen:
             while not reading.done():
-                screen.update(board.table(hub.link, clock()), refresh=True)
+                screen.update(board.table(hub.link, time.time()), refresh=True)
                 await asyncio.wait((reading,), timeout=TABLE_S)
         await reading
     finally:
@@ -123,20 +153,25 @@ def _kept_token(path: Path) -> str | None:
 
 
 async def _new_visitor(url: str, path: Path) -> str:
-    """A new anonymous identity, kept at `path` for the user alone."""
+    """A new anonymous identity, kept at `path`."""
     visitor = await client.visitor(url, timeout_s=TIMEOUT_S)
+    _keep(path, visitor.token)
+    return visitor.token
+
+
+def _keep(path: Path, token: str) -> None:
+    """Write a token for the user alone, whole or not at all."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, draft = tempfile.mkstemp(dir=path.parent)  # 0600
         with os.fdopen(descriptor, "w") as file:
-            file.write(visitor.token + "\n")
+            file.write(token + "\n")
         Path(draft).replace(path)
     except OSError as error:
         click.echo(
             f"tallycast: cannot keep who you are in {path.parent} ({error.strerror}): next time you are somebody else",
             err=True,
         )
-    return visitor.token
 
 
 def _line(counts: Counts, *, as_json: bool) -> str:

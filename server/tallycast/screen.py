@@ -14,19 +14,17 @@ HIGHLIGHT_S = 1.5  # for which a change stands out
 
 
 class Board:
-    """The newest counts of some items, when each changed, and how to draw them. `now_s` is any steady clock."""
+    """The newest counts of some items, when each changed, and how to draw them. `now_s` is POSIX time."""
 
     def __init__(self, items: Sequence[str], kinds: Mapping[str, Mapping[str, Any]]) -> None:
         self._newest: dict[str, Counts | None] = dict.fromkeys(items)
         self._labels = {name: str(kind.get("emoji") or kind.get("label") or name) for name, kind in kinds.items()}
         self._changed_s: dict[tuple[str, str], float] = {}
-        self._since_s: dict[str, float] = {}
 
     def note(self, counts: Counts, now_s: float) -> None:
         """These are an item's newest counts."""
         before = self._newest.get(counts.item)
         self._newest[counts.item] = counts
-        self._since_s[counts.item] = now_s
         if before is not None:
             for kind in before.counts.keys() | counts.counts.keys():
                 if before.counts.get(kind, 0) != counts.counts.get(kind, 0):
@@ -44,7 +42,7 @@ class Board:
             table.add_column("changed", justify="right")
         for item, counts in self._newest.items():
             cells = [self._cell(item, kind, counts, now_s) for kind in self._labels]
-            age = [] if link is None else [_age(now_s - self._since_s[item]) if counts is not None else Text("…")]
+            age = [] if link is None else [_age(counts, now_s)]
             table.add_row(Text(item), *cells, *age)
         return table
 
@@ -59,11 +57,15 @@ class Board:
         )
 
 
-def _age(seconds: float) -> Text:
+def _age(counts: Counts | None, now_s: float) -> Text:
+    """How old the version is: versions are µs of the hub's clock, 0 before the first reaction."""
+    if counts is None or counts.v == 0:
+        return Text("…" if counts is None else "never", style="dim")
+    age_s = now_s - counts.v / 1e6
     for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= length_s:
-            return Text(f"{seconds / length_s:.0f} {unit} ago", style="dim")
-    return Text("now" if seconds < 1 else f"{seconds:.0f} s ago", style="dim")
+        if age_s >= length_s:
+            return Text(f"{age_s / length_s:.0f} {unit} ago", style="dim")
+    return Text("now" if age_s < 1 else f"{age_s:.0f} s ago", style="dim")
 
 
 def _caption(link: LinkState) -> Text:

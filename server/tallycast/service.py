@@ -136,9 +136,10 @@ class Service:
 
     def check_actor(self, actor: Actor, items: Sequence[str]) -> None:
         """Raises Refused (`token_expired`, `forbidden`) where the actor's token is not good for `items`, or no more."""
-        if actor.expires_s <= time.time():
+        _, expires_s, scope = actor
+        if expires_s <= time.time():
             raise Refused("token_expired", "the token has expired: get a new one and send auth again")
-        if actor.items is not None:
+        if scope is not None:
             for item in items:
                 if not actor.may(item):
                     raise Refused("forbidden", f"the token is not good for {item}")

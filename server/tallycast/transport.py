@@ -21,6 +21,7 @@ from tallycast.keepalive import Keepalive
 from tallycast.viewer import Channel, Conversation
 
 HIGH_WATER_BYTES = 16 * 1024  # unsent bytes of one viewer at which it counts as not reading
+LONG_READ_BYTES = 64 * 1024  # at once from one client, who then waits until the others had their turn
 MAX_FRAGMENTS = 1024  # of one message
 
 sans_io_log = logging.getLogger("tallycast.websockets")
@@ -80,7 +81,7 @@ class Lane(asyncio.Protocol):
         if self._rest:
             data, self._rest = self._rest + data, b""
         at, end = 0, len(data)
-        while end - at >= 2 and not self.paused:
+        while end - at >= 2 and (self.closing or not self.paused):
             length = data[at + 1] - frames.MASKED
             if data[at] == frames.TEXT and 0 <= length <= 126 and end - at >= 6 and self._slow is None:
                 start = at + 6
@@ -105,6 +106,14 @@ class Lane(asyncio.Protocol):
             at += taken
         if at < end and not self.transport.is_closing():
             self._rest = data[at:]
+        if end >= LONG_READ_BYTES and not self.closing:
+            # uvloop reads up to 32 times as much from one socket before it looks at the next one.
+            self.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.paused:
+            self.transport.resume_reading()
 
     def _take_slowly(self, data: bytes, at: int) -> int:
         """Give one whole frame that is not the ordinary one to the Sans-I/O protocol; how many bytes it had, or 0.

@@ -23,6 +23,7 @@ log = logging.getLogger("tallycast.viewer")
 
 MOST_ERRORS = 20  # of the client's own making, within…
 ERRORS_WITHIN_S = 60.0
+MOST_READS = 32  # subscriptions of one viewer that wait for the store
 
 
 class Channel(Protocol):
@@ -103,13 +104,14 @@ class Watching:
 class Viewer(Watching):
     """A conversation in protocol version 1."""
 
-    __slots__ = ("_errors_s", "actor", "service")
+    __slots__ = ("_errors_s", "_reads", "actor", "service")
 
     def __init__(self, service: Service, channel: Channel, actor: Actor | None) -> None:
         super().__init__(service.hub, channel)
         self.service = service
         self.actor = actor
         self._errors_s: list[float] | None = None
+        self._reads = 0
 
     def message(self, data: bytes) -> None:
         """A whole text message, valid UTF-8, has come."""
@@ -155,6 +157,8 @@ class Viewer(Watching):
         self.write(wire.auth(ref, self.actor.name))
 
     def _subscribe(self, message: dict[str, Any], ref: int | None) -> None:
+        if self._reads >= MOST_READS:
+            raise Refused("rate_limited", "too many subscriptions at once: wait for their snapshots", retry_after_s=1.0)
         names = wire.check_items(message.get("items"))
         actor = self.actor
         try:
@@ -175,8 +179,10 @@ class Viewer(Watching):
         if actor is None and all(item.loaded for item in items):
             self.write(wire.snapshot(ref, [item.body for item in items]))
             return
+        self._reads += 1
 
         def done(result: Reading | Unavailable) -> None:
+            self._reads -= 1
             if isinstance(result, Unavailable):
                 self._unwatch(new)
                 self.refused(ref, result)

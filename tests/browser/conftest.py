@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, async_playwright
 
 import hubs
 from hubs import Hub, OwnHub, defaults, running
-from window import Window
+from window import NewPerson, OpenWindow, Start, Window
 
 ARGUMENTS = [
     "--disable-gpu",
@@ -26,10 +26,6 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 NO_CHROMIUM = "no Chromium: apt-get install chromium"
-
-Start = Callable[..., OwnHub]
-NewPerson = Callable[..., Awaitable[BrowserContext]]
-OpenWindow = Callable[..., Awaitable[Window]]
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 import pytest
 from playwright.async_api import expect
@@ -11,6 +9,7 @@ from playwright.async_api import expect
 from hubs import OwnHub
 from lanes import LANES
 from web import bearer
+from window import OpenWindow, Start
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -47,7 +46,7 @@ async def react_over_http(hub: OwnHub, actor: str, kind: str, value: int) -> Non
         assert answer.status_code == 200, answer.text
 
 
-async def test_everything_works_from_the_keyboard(hub: OwnHub, window: Any) -> None:
+async def test_everything_works_from_the_keyboard(hub: OwnHub, window: OpenWindow) -> None:
     ada = await window(hub)
     keys = ada.page.keyboard
     like, dislike = ada.button("article", "like"), ada.button("article", "dislike")
@@ -66,7 +65,7 @@ async def test_everything_works_from_the_keyboard(hub: OwnHub, window: Any) -> N
     await ada.shows("article", "like", 0, mine=False)
 
 
-async def test_a_large_number_is_short_to_the_eye_and_whole_by_name(hub: OwnHub, window: Any) -> None:
+async def test_a_large_number_is_short_to_the_eye_and_whole_by_name(hub: OwnHub, window: OpenWindow) -> None:
     ada = await window(hub)
     for number in range(26):
         await react_over_http(hub, f"u:{number}", "clap", 50)
@@ -76,7 +75,7 @@ async def test_a_large_number_is_short_to_the_eye_and_whole_by_name(hub: OwnHub,
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_all_text_stands_out_enough_from_what_is_behind_it(scheme: str, hub: OwnHub, window: Any) -> None:
+async def test_all_text_stands_out_enough_from_what_is_behind_it(scheme: str, hub: OwnHub, window: OpenWindow) -> None:
     ada = await window(hub, color_scheme=scheme, reduced_motion="reduce")
     await ada.click("article", "like")
     await ada.click("article", "clap")
@@ -89,7 +88,7 @@ async def test_all_text_stands_out_enough_from_what_is_behind_it(scheme: str, hu
     assert [(text, ratio) for text, ratio in contrasts if ratio < 4.5] == []
 
 
-async def test_a_narrow_phone_shows_all_of_it_with_targets_for_thumbs(hub: OwnHub, window: Any) -> None:
+async def test_a_narrow_phone_shows_all_of_it_with_targets_for_thumbs(hub: OwnHub, window: OpenWindow) -> None:
     ada = await window(hub, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     assert await ada.page.evaluate("document.documentElement.scrollWidth") == 360
     boxes = [await button.bounding_box() for button in await ada.page.get_by_role("button").all()]
@@ -99,7 +98,7 @@ async def test_a_narrow_phone_shows_all_of_it_with_targets_for_thumbs(hub: OwnHu
     await ada.shows("video", "like", 1, mine=True)
 
 
-async def test_numbers_move_without_moving_anything_else(hub: OwnHub, window: Any) -> None:
+async def test_numbers_move_without_moving_anything_else(hub: OwnHub, window: OpenWindow) -> None:
     ada = await window(hub)
     await react_over_http(hub, "u:1", "clap", 50)
     await react_over_http(hub, "u:1", "like", 1)
@@ -110,14 +109,16 @@ async def test_numbers_move_without_moving_anything_else(hub: OwnHub, window: An
 
 
 @pytest.mark.parametrize(("motion", "bumps"), [("reduce", 0), ("no-preference", 1)])
-async def test_numbers_bump_only_for_those_who_like_motion(motion: str, bumps: int, hub: OwnHub, window: Any) -> None:
+async def test_numbers_bump_only_for_those_who_like_motion(
+    motion: str, bumps: int, hub: OwnHub, window: OpenWindow
+) -> None:
     ada = await window(hub, reduced_motion=motion)
     await react_over_http(hub, "u:1", "love", 1)
     await ada.shows("article", "love", 1)
     assert await ada.watched("bumps") == bumps
 
 
-async def test_the_policy_stops_what_the_page_does_not_need(hub: OwnHub, window: Any) -> None:
+async def test_the_policy_stops_what_the_page_does_not_need(hub: OwnHub, window: OpenWindow) -> None:
     ada = await window(hub)
     await ada.page.evaluate("document.body.setAttribute('style', 'color: red')")
     await ada.page.evaluate("fetch('http://127.0.0.1:9/').catch(() => 0)")
@@ -127,7 +128,7 @@ async def test_the_policy_stops_what_the_page_does_not_need(hub: OwnHub, window:
     ada.errors[:] = [error for error in ada.errors if "Content Security Policy" not in error]
 
 
-async def test_the_film_plays_and_stops(hub: OwnHub, window: Any) -> None:
+async def test_the_film_plays_and_stops(hub: OwnHub, window: OpenWindow) -> None:
     ada = await window(hub, reduced_motion="reduce")
     await ada.page.get_by_role("button", name="Play the film").click()
     await expect(ada.page.locator(".film .night").first).to_have_css("opacity", "1")
@@ -135,7 +136,7 @@ async def test_the_film_plays_and_stops(hub: OwnHub, window: Any) -> None:
     await expect(ada.page.locator(".film .night").first).to_have_css("opacity", "0")
 
 
-async def test_the_page_works_below_a_path(start: Any, window: Any) -> None:
+async def test_the_page_works_below_a_path(start: Start, window: OpenWindow) -> None:
     lane = LANES["mounted"]
     hub = start(command=lane.command, prefix=lane.prefix)
     ada, ben = await window(hub), await window(hub)

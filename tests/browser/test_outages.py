@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
+from playwright.async_api import WebSocketRoute, expect
 
 from hubs import OwnHub
+from window import NewPerson, OpenWindow, Start
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def test_a_page_goes_on_after_the_hubs_restart(start: Any, window: Any) -> None:
+async def test_a_page_goes_on_after_the_hubs_restart(start: Start, window: OpenWindow) -> None:
     hub = start()
     ada, ben = await window(hub), await window(hub)
     await ada.click("article", "like")
@@ -32,7 +33,7 @@ async def test_a_page_goes_on_after_the_hubs_restart(start: Any, window: Any) ->
         window_.expect_no_hub()
 
 
-async def test_clicks_while_the_hub_is_away_wait_and_count_once(start: Any, window: Any) -> None:
+async def test_clicks_while_the_hub_is_away_wait_and_count_once(start: Start, window: OpenWindow) -> None:
     hub = start()
     ada, ben = await window(hub), await window(hub)
     await ada.click("video", "love")
@@ -64,7 +65,7 @@ async def test_clicks_while_the_hub_is_away_wait_and_count_once(start: Any, wind
     ]
 
 
-async def test_the_first_click_of_all_may_fall_into_an_outage(start: Any, window: Any) -> None:
+async def test_the_first_click_of_all_may_fall_into_an_outage(start: Start, window: OpenWindow) -> None:
     hub = start()
     ada = await window(hub)
     hub.kill()
@@ -77,7 +78,9 @@ async def test_the_first_click_of_all_may_fall_into_an_outage(start: Any, window
     await ben.shows("article", "like", 1, mine=False)
 
 
-async def test_a_reaction_whose_answer_was_lost_is_sent_again_the_same(hub: OwnHub, person: Any, window: Any) -> None:
+async def test_a_reaction_whose_answer_was_lost_is_sent_again_the_same(
+    hub: OwnHub, person: NewPerson, window: OpenWindow
+) -> None:
     """The page's end of the connection is cut after the reaction went out and before it heard the answer."""
     context = await person()
     await context.add_init_script(
@@ -104,3 +107,34 @@ async def test_a_reaction_whose_answer_was_lost_is_sent_again_the_same(hub: OwnH
     ids = [message["id"] for message in sent if message.get("kind") == "share"]
     assert len(ids) == 2
     assert len(set(ids)) == 1
+
+
+async def test_an_older_number_that_comes_late_is_not_shown(hub: OwnHub, person: NewPerson, window: OpenWindow) -> None:
+    context = await person()
+    lines: list[WebSocketRoute] = []
+
+    def relay(line: WebSocketRoute) -> None:
+        line.connect_to_server()
+        lines.append(line)
+
+    await context.route_web_socket(lambda url: url.endswith("/v1/live"), relay)
+    ada = await window(hub, context)
+    await ada.click("article", "like")
+    await ada.click("article", "clap")
+    await expect(ada.button("article", "clap")).to_have_accessible_name("Clap, 1, 1 of 50 from you")
+    for message in (
+        {"ev": "counts", "item": "demo:article", "v": 1, "counts": {"like": 99}},
+        {"ev": "something of a later version", "item": "demo:article"},
+        {"ev": "counts", "item": "demo:video", "v": 1, "counts": {"love": 7}},
+    ):
+        lines[-1].send(json.dumps(message))
+    await ada.shows("video", "love", 7)
+    await ada.shows("article", "like", 1, mine=True)
+
+
+async def test_where_viewing_needs_a_token_the_page_says_so(start: Start, person: NewPerson) -> None:
+    hub = start(viewing="token")
+    page = await (await person()).new_page()
+    await page.goto(f"{hub.http}/")
+    await expect(page.locator(".state")).to_have_text("sign-in needed to view")
+    await expect(page.locator("button.reaction:enabled")).to_have_count(0)

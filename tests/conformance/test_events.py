@@ -123,7 +123,7 @@ async def test_a_quiet_stream_has_a_comment_every_15_seconds(tmp_path: Path) -> 
     async def comment(lane: Lane, directory: Path) -> str:
         directory.mkdir()
         with running(directory, command=lane.command, prefix=lane.prefix) as hub:
-            async with httpx.AsyncClient(base_url=hub.http, trust_env=False, verify=False) as web:
+            async with httpx.AsyncClient(base_url=hub.http, timeout=30, trust_env=False, verify=False) as web:
                 async with streaming(web, "post:1") as stream:
                     await stream.counts()
                     return str((await stream.next(timeout_s=25)).data)

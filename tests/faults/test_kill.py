@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import WebSocketException
 
 from hubs import OwnHub, eventually
 from lanes import Start
@@ -55,7 +53,7 @@ class Reactor:
                         await talk.send({"op": "react", "ref": ref, **message})
                     for _ in range(8):
                         self._acked(await talk.until(lambda frame: frame["ev"] == "ack"), sent)
-        except (ConnectionClosed, OSError):
+        except (WebSocketException, OSError):
             pass
 
     def _acked(self, ack: Frame, sent: dict[int, tuple[str, str, Any]]) -> None:
@@ -71,16 +69,6 @@ class Reactor:
 KINDS = '[clap]\nrule = "amount"\nmax = 10000\n[share]\nrule = "event"\n'
 
 
-def check(hub: OwnHub) -> subprocess.CompletedProcess[str]:
-    """`tallycast check` on the hub's store."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TALLYCAST_")}
-    environ |= {
-        f"TALLYCAST_{name.upper()}": str(value) for name, value in hub.settings.items() if name in ("store", "kinds")
-    }
-    command = (sys.executable, "-m", "tallycast", "check")
-    return subprocess.run(command, env=environ, cwd=hub.directory, capture_output=True, text=True, timeout=60)
-
-
 async def test_every_acknowledged_reaction_outlives_kill_9_and_nothing_is_doubled(start: Start, tmp_path: Path) -> None:
     kinds = tmp_path / "kinds.toml"
     kinds.write_text(KINDS, "utf-8")
@@ -92,7 +80,7 @@ async def test_every_acknowledged_reaction_outlives_kill_9_and_nothing_is_double
             await eventually(lambda acks=acks: sum(reactor.acks for reactor in reactors) >= acks)  # type: ignore[misc]
             hub.kill()
             await asyncio.gather(*running)
-        result = await asyncio.to_thread(check, hub)
+        result = await asyncio.to_thread(hub.check)
         assert result.returncode == 0, result.stdout + result.stderr
     with start(**settings) as hub:
         claps = dict.fromkeys(ITEMS, 0)

@@ -21,13 +21,18 @@ class For(Enum):
 
 @dataclass(slots=True)
 class Request:
-    """A message without an answer; `refusal` is the last one that asked to wait."""
+    """A message without an answer; `refusal` is the last one that asked to wait.
+
+    Requests of the same `turn` go out one by one: a hub that refuses the first for now and takes the second would
+    else be told them in another order than the user said them.
+    """
 
     ref: int
     op: Op
     data: bytes
     items: tuple[str, ...]
     answer_for: For
+    turn: str | None = None
     refusals: int = 0
     refusal: Refused | None = None
     renewed: bool = False
@@ -52,10 +57,14 @@ class Lane:
         if now_s < self.resume_s:
             return []
         due = []
+        turns = set()
         for request in self.requests.values():
             if len(self.flying) >= self.window:
                 break
-            if request.ref not in self.flying:
+            held = request.turn in turns
+            if request.turn is not None:
+                turns.add(request.turn)
+            if request.ref not in self.flying and not held:
                 self.flying.add(request.ref)
                 due.append(request)
         return due

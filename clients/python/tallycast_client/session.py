@@ -113,6 +113,7 @@ class Session:
         """Say `value` of an item in a kind; `now_us` becomes `seq`, or what is just above the last one. The ref."""
         seq = max(now_us, self._last_seq + 1)
         ref = self._request("react", (check_item(item),), item=item, kind=kind, value=value, seq=seq)
+        self._reactions.requests[ref].turn = item
         self._last_seq = seq
         return ref
 
@@ -130,6 +131,7 @@ class Session:
             return None
         if ref in lane.flying:  # its answer is still to come
             request.answer_for = For.NOBODY
+            request.turn = None
         else:
             del lane.requests[ref]
         undone = self._forget_unknown(request)

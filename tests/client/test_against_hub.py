@@ -1,0 +1,105 @@
+"""The client against the hub itself, a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hubs import SECONDS, OwnHub, running
+from tallycast_client import AuthRefused, Client, Counts, Refused, Unreachable, Updates, config, counts, visitor
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[OwnHub]:
+    with running(tmp_path) as hub:
+        yield hub
+
+
+async def until_counts(updates: Updates, wanted: dict[str, int]) -> Counts:
+    async with asyncio.timeout(SECONDS):
+        async for found in updates:
+            if found.counts == wanted:
+                return found
+    raise AssertionError("the updates ended")
+
+
+async def test_what_one_says_the_other_sees_and_http_tells_the_same(hub: OwnHub) -> None:
+    me = await visitor(hub.http)
+    async with Client(hub.http, token=me.token) as mine, Client(hub.live) as other:
+        assert mine.actor == me.actor
+        await other.subscribe("post:1")
+        updates = other.updates()
+        ack = await mine.react("post:1", "clap", 7)
+        assert ack.mine == {"clap": 7}
+        assert (await until_counts(updates, {"clap": 7})).v == ack.v
+        await mine.event("post:1", "share", id="told-twice")
+        await mine.event("post:1", "share", id="told-twice")
+        newest = await until_counts(updates, {"clap": 7, "share": 1})
+    assert await counts(hub.http, "post:1", "post:2") == [newest, Counts("post:2", 0, {})]
+    (own,) = await counts(hub.http, "post:1", token=me.token)
+    assert own.mine == {"clap": 7}
+
+
+async def test_the_configuration_tells_the_rules(hub: OwnHub) -> None:
+    kinds = (await config(hub.http))["kinds"]
+    assert (kinds["clap"]["rule"], kinds["clap"]["max"], kinds["share"]["rule"]) == ("amount", 50, "event")
+
+
+async def test_refusals_have_the_hubs_own_code(hub: OwnHub) -> None:
+    with pytest.raises(AuthRefused) as refused:
+        await Client(hub.http, token="wrong").open()
+    assert refused.value.code == "bad_token"
+    async with Client(hub.http, token=hub.token("u:1", items=["post:*"])) as mine:
+        for item, kind, code in (("video:1", "like", "forbidden"), ("post:1", "wow", "unknown_kind")):
+            with pytest.raises(Refused) as refused_:
+                await mine.react(item, kind)
+            assert refused_.value.code == code
+    with pytest.raises(Refused) as refused__:
+        await counts(hub.http, "no item")
+    assert refused__.value.code == "bad_item"
+
+
+async def test_more_reactions_than_the_hub_takes_at_once_are_all_counted_in_time(hub: OwnHub) -> None:
+    async with Client(hub.http, token=hub.token("u:1")) as mine:
+        await asyncio.gather(*(mine.react(f"post:{number}", "like") for number in range(60)))
+    found = await counts(hub.http, *(f"post:{number}" for number in range(60)))
+    assert [each.counts for each in found] == [{"like": 1}] * 60
+
+
+async def test_it_lives_through_a_restart_and_loses_nothing(tmp_path: Path) -> None:
+    with running(tmp_path) as hub:
+        async with Client(hub.http, token=hub.token("u:1"), base_s=0.05) as mine:
+            await mine.subscribe("post:1")
+            await mine.react("post:1", "clap", 1)
+            hub.terminate()
+            reactions = [asyncio.create_task(mine.react("post:1", "clap", value)) for value in range(2, 20)]
+            assert await asyncio.to_thread(hub.wait) == 0
+            again = ("python", "-m", "tallycast", "serve", "--host", "127.0.0.1", "--port", str(hub.port))
+            with running(tmp_path, command=lambda _port: again, port=hub.port):
+                await asyncio.gather(*reactions)
+                newest = await until_counts(mine.updates(), {"clap": 19})
+                assert newest.mine == {"clap": 19}
+
+
+async def test_a_hub_that_stands_still_is_left_and_found_again(hub: OwnHub) -> None:
+    async with Client(hub.http, token=hub.token("u:1"), heartbeat_s=0.3, base_s=0.05, timeout_s=SECONDS) as mine:
+        await mine.subscribe("post:1")
+        hub.process.send_signal(signal.SIGSTOP)
+        reacting = asyncio.create_task(mine.react("post:1", "like"))
+        try:
+            async with asyncio.timeout(SECONDS):
+                while mine.link.name == "open":
+                    await asyncio.sleep(0.05)
+        finally:
+            hub.process.send_signal(signal.SIGCONT)
+        assert (await reacting).counts == {"like": 1}
+
+
+async def test_without_a_hub_every_helper_says_so() -> None:
+    for call in (visitor, config, counts):
+        with pytest.raises(Unreachable, match="connection refused"):
+            await call("http://127.0.0.1:1")
