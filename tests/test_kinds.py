@@ -305,41 +305,36 @@ def test_kinds_of_no_common_group_have_orders_of_their_own() -> None:
     }
 
 
-@dataclass
-class Register:
-    """The oracle of one group, or of one kind without a group: what was chosen there, how much, and when."""
-
-    chosen: str = ""
-    amount: int = 0
-    seq: int = 0
-
-    def hear(self, kind: str, value: int, seq: int) -> None:
-        if seq and seq < self.seq:
-            return
-        self.seq = seq or self.seq
-        if value:
-            self.chosen, self.amount = kind, value
-        elif self.chosen == kind:
-            self.chosen, self.amount = "", 0
+def test_undoing_one_kind_of_a_group_says_nothing_of_another() -> None:
+    assert values(say(react("like", 0, seq=2), react("dislike", 1, seq=1))) == {"dislike": 1}
 
 
 @dataclass
 class Person:
-    """The oracle of one actor on one item: a register for each thing that one can be of one mind about."""
+    """The oracle of one actor on one item: of each kind what was last said, and with which seq."""
 
-    registers: dict[str, Register] = field(default_factory=dict)
+    said: dict[str, int] = field(default_factory=dict)
+    seqs: dict[str, int] = field(default_factory=dict)
     events: int = 0
 
     def hear(self, reaction: Reaction) -> None:
         if reaction.id is not None:
             self.events += 1
             return
-        about = "opinion" if reaction.kind in ("like", "dislike", "meh") else reaction.kind
-        self.registers.setdefault(about, Register()).hear(reaction.kind, reaction.value, reaction.seq)
+        if reaction.seq and reaction.seq < self.seqs.get(reaction.kind, 0):
+            return
+        opinions = ("like", "dislike", "meh")
+        self.say(reaction.kind, reaction.value, reaction.seq)
+        if reaction.value and reaction.kind in opinions:
+            for other in set(opinions) - {reaction.kind}:
+                self.say(other, 0, reaction.seq)
+
+    def say(self, kind: str, value: int, seq: int) -> None:
+        self.said[kind] = value
+        self.seqs[kind] = max(seq, self.seqs.get(kind, 0))
 
     def values(self) -> dict[str, int]:
-        chosen = {register.chosen: register.amount for register in self.registers.values() if register.chosen}
-        return {**chosen, **({"share": self.events} if self.events else {})}
+        return {kind: n for kind, n in (*self.said.items(), ("share", self.events)) if n}
 
 
 seqs = st.none() | st.integers(1, 12)

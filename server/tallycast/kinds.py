@@ -58,6 +58,9 @@ class Said(NamedTuple):
     seq: int
 
 
+NOTHING = Said(0, 0)  # what whoever never said anything says
+
+
 class Kinds(Mapping[str, Kind]):
     """The kinds of a hub by name, in the order of the file."""
 
@@ -119,30 +122,25 @@ class Kinds(Mapping[str, Kind]):
     def apply(self, said: dict[str, Said], reaction: Reaction) -> None:
         """Change `said`, what the reaction's actor says of its item by kind, as the rule of the kind wants it.
 
-        An event must be new: whoever keeps the ids decides that. A reaction whose `seq` is smaller than the one that
-        stands, in its kind or its group, changes nothing. A value of 0 stays with its `seq`, so that a late retry
-        cannot bring back what was undone.
+        An event must be new: whoever keeps the ids decides that. Each kind has a `seq` of its own, and a reaction
+        with a smaller one changes nothing; setting a kind of a group also says 0 of the others, with the same `seq`.
+        A value of 0 stays with its `seq`, so that a late retry cannot bring back what was undone.
         """
         _, _, kind, value, seq, event_id = reaction
         before = said.get(kind)
         if event_id is not None:
             said[kind] = Said(before.value + 1 if before else 1, 0)
             return
-        rivals = self._rivals[kind]
         standing = before.seq if before else 0
-        for rival in rivals:
-            other = said.get(rival)
-            if other is not None and other.seq > standing:
-                standing = other.seq
         if seq:
             if seq < standing:
                 return
             standing = seq
         said[kind] = Said(value, standing)
         if value:
-            for rival in rivals:
-                if rival in said:
-                    said[rival] = Said(0, standing)
+            for rival in self._rivals[kind]:
+                other = said.get(rival, NOTHING)
+                said[rival] = Said(0, max(other.seq, seq))
 
 
 def parse(text: str, source: str) -> Kinds:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from hubs import SECONDS, OwnHub, running
+from hubs import SECONDS, OwnHub, fast_lane, free_port, running
 from tallycast_client import AuthRefused, Client, Counts, Refused, Unreachable, Updates, config, counts, visitor
 
 
@@ -17,6 +20,18 @@ from tallycast_client import AuthRefused, Client, Counts, Refused, Unreachable, 
 def hub(tmp_path: Path) -> Iterator[OwnHub]:
     with running(tmp_path) as hub:
         yield hub
+
+
+@contextmanager
+def started_again(hub: OwnHub) -> Iterator[None]:
+    """Another process with the hub's port and settings."""
+    environ = {**os.environ, **{f"TALLYCAST_{name.upper()}": str(value) for name, value in hub.settings.items()}}
+    process = subprocess.Popen(fast_lane(hub.port), cwd=hub.directory, env=environ, stdin=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(SECONDS)
 
 
 async def until_counts(updates: Updates, wanted: dict[str, int]) -> Counts:
@@ -72,17 +87,15 @@ async def test_more_reactions_than_the_hub_takes_at_once_are_all_counted_in_time
 
 async def test_it_lives_through_a_restart_and_loses_nothing(tmp_path: Path) -> None:
     with running(tmp_path) as hub:
-        async with Client(hub.http, token=hub.token("u:1"), base_s=0.05) as mine:
+        async with Client(hub.http, token=hub.token("u:1"), base_s=0.05, timeout_s=2 * SECONDS) as mine:
             await mine.subscribe("post:1")
             await mine.react("post:1", "clap", 1)
             hub.terminate()
             reactions = [asyncio.create_task(mine.react("post:1", "clap", value)) for value in range(2, 20)]
             assert await asyncio.to_thread(hub.wait) == 0
-            again = ("python", "-m", "tallycast", "serve", "--host", "127.0.0.1", "--port", str(hub.port))
-            with running(tmp_path, command=lambda _port: again, port=hub.port):
+            with started_again(hub):
                 await asyncio.gather(*reactions)
-                newest = await until_counts(mine.updates(), {"clap": 19})
-                assert newest.mine == {"clap": 19}
+                assert (await until_counts(mine.updates(), {"clap": 19})).mine == {"clap": 19}
 
 
 async def test_a_hub_that_stands_still_is_left_and_found_again(hub: OwnHub) -> None:
@@ -100,6 +113,7 @@ async def test_a_hub_that_stands_still_is_left_and_found_again(hub: OwnHub) -> N
 
 
 async def test_without_a_hub_every_helper_says_so() -> None:
-    for call in (visitor, config, counts):
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    for asking in (visitor(nowhere), config(nowhere), counts(nowhere, "post:1")):
         with pytest.raises(Unreachable, match="connection refused"):
-            await call("http://127.0.0.1:1")
+            await asking

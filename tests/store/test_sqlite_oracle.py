@@ -47,7 +47,7 @@ batches = st.lists(toggled | amounts | events, max_size=12)
 
 
 class Oracle:
-    """What is said, the greatest seq that stands by actor, item and group (or kind alone), and the events so far."""
+    """What is said, the greatest seq that stands by item, actor and kind, and the events so far."""
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, str, str], int] = {}
@@ -58,16 +58,14 @@ class Oracle:
         if event is not None:
             self.events.add((item, actor, kind, event))
             return
-        group = GROUPS.get(kind, kind)
-        if seq and seq < self.seqs.get((item, actor, group), 0):
+        if seq and seq < self.seqs.get((item, actor, kind), 0):
             return
-        if seq:
-            self.seqs[item, actor, group] = seq
+        said = {kind: value}
         if value:
-            for other, of in GROUPS.items():
-                if of == group:
-                    self.values[item, actor, other] = 0
-        self.values[item, actor, kind] = value
+            said |= {other: 0 for other, of in GROUPS.items() if of == GROUPS.get(kind) and other != kind}
+        for about, number in said.items():
+            self.values[item, actor, about] = number
+            self.seqs[item, actor, about] = max(seq, self.seqs.get((item, actor, about), 0))
 
     def counts(self, item: str) -> dict[str, int]:
         said = [(kind, value) for (of, _, kind), value in self.values.items() if of == item and value]

@@ -8,11 +8,12 @@ import contextlib
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tallycast import frames, wire
 from tallycast.errors import Refused
 from tallycast.handshake import offers_subprotocol
+from tallycast.keepalive import CLOSE_S
 from tallycast.outbox import Outbox
 from tallycast.routes.incoming import headers_of, peer_of
 from tallycast.routes.problems import problem
@@ -59,12 +60,14 @@ async def _converse(socket: WebSocket, service: Service, viewer: Viewer, outbox:
         # Listening ends when the client goes, sending when the hub closes.
         await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
         if sending.done():
-            with contextlib.suppress(RuntimeError, OSError):  # the client may have gone meanwhile
-                if sending.exception() is None and outbox.closed is not None:
-                    await socket.close(*outbox.closed)
-                elif isinstance(sending.exception(), TimeoutError):
-                    service.metrics.slow_viewers.inc()
-                    await socket.close(4408, "slow viewer")
+            # The client may have gone meanwhile, or a close frame may not get past what it does not read.
+            with contextlib.suppress(RuntimeError, OSError, WebSocketDisconnect, TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    if isinstance(sending.exception(), TimeoutError):
+                        service.metrics.slow_viewers.inc()
+                        await socket.close(4408, "slow viewer")
+                    elif sending.exception() is None and outbox.closed is not None:
+                        await socket.close(*outbox.closed)
     finally:
         for task in (sending, listening):
             task.cancel()

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from tallycast.kinds import Kinds, Reaction, Said
+from tallycast.kinds import NOTHING, Kinds, Reaction, Said
 from tallycast.store.base import Applied, Outcome, Reading, Snapshot
 
 Pair = tuple[str, str]  # item, actor
@@ -24,8 +24,6 @@ EventKey = tuple[str, str, str, str]  # item, actor, kind, id
 EVENT_IDS_KEPT_S = 24 * 3600
 SWEEP_IDS = 500  # at a time: a few milliseconds, so that no batch waits long behind it
 REMEMBERED_ITEMS = 10_000  # about 0.5 KiB each
-
-NOTHING = Said(0, 0)  # as good as no row at all
 
 SELECT_SAID = """
     SELECT json_group_array(json_array(j.key, s.kind, s.value, s.seq)) FROM json_each(?) j
@@ -210,7 +208,7 @@ def _changes(
             continue
         item, actor = pair
         for kind, said in by_kind.items():
-            old = had.get(kind, NOTHING)
+            old = had.get(kind, NOTHING)  # as good as no row at all
             if said != old:
                 rows.append((item, actor, kind, *said))
                 moved[item, kind] += said.value - old.value
