@@ -56,6 +56,7 @@ class Recorder:
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.times_s: list[float] = []
+        self.items: tuple[Item, ...] = ()
         self.stale: set[Item] | None = None
         self.on_write: Callable[[], None] = lambda: None
 
@@ -74,6 +75,12 @@ def make() -> tuple[Hub, Shelf]:
     return Hub(shelf, Metrics(), tick_s=TICK_S, clock=asyncio.get_running_loop().time), shelf
 
 
+def watch(hub: Hub, watcher: Recorder, *names: str) -> None:
+    watcher.items = tuple(hub.item(name) for name in names)
+    for item in watcher.items:
+        hub.watch(watcher, item)
+
+
 def note(hub: Hub, v: int, item: str = "post:42") -> None:
     hub.note(Snapshot(item, v, {"like": v}))
     hub.flush()
@@ -83,7 +90,7 @@ def test_a_tick_carries_only_the_newest_counts() -> None:
     async def main() -> None:
         hub, _ = make()
         viewer = Recorder()
-        hub.watch(viewer, hub.item("post:42"))
+        watch(hub, viewer, "post:42")
         for version in (1, 3, 2):  # 2 comes late, after another node's 3
             hub.note(Snapshot("post:42", version, {"like": version}))
         hub.flush()
@@ -96,7 +103,7 @@ def test_a_quiet_item_is_sent_at_once_and_a_busy_one_once_a_tick() -> None:
     async def main() -> None:
         hub, _ = make()
         viewer = Recorder()
-        hub.watch(viewer, hub.item("post:42"))
+        watch(hub, viewer, "post:42")
         began_s = asyncio.get_running_loop().time()
         for version in range(1, 101):  # one a ms, for two ticks
             note(hub, version)
@@ -116,8 +123,8 @@ def test_one_busy_item_does_not_make_a_quiet_one_wait() -> None:
     async def main() -> None:
         hub, _ = make()
         busy, quiet = Recorder(), Recorder()
-        hub.watch(busy, hub.item("busy"))
-        hub.watch(quiet, hub.item("quiet"))
+        watch(hub, busy, "busy")
+        watch(hub, quiet, "quiet")
         note(hub, 1, "busy")
         note(hub, 2, "busy")
         await asyncio.sleep(0.002)
@@ -132,9 +139,8 @@ def test_who_does_not_read_gets_the_newest_counts_of_each_stale_item_once_it_rea
     async def main() -> None:
         hub, _ = make()
         reader, sleeper = Recorder(), Recorder()
-        for name in ("a", "b", "c"):
-            hub.watch(reader, hub.item(name))
-            hub.watch(sleeper, hub.item(name))
+        watch(hub, reader, "a", "b", "c")
+        watch(hub, sleeper, "a", "b", "c")
         hub.pause(sleeper)
         for version in range(1, 4):
             note(hub, version, "a")
@@ -160,8 +166,7 @@ def test_one_who_stalls_again_while_catching_up_loses_nothing() -> None:
     async def main() -> None:
         hub, _ = make()
         sleeper = Recorder()
-        for name in ("a", "b"):
-            hub.watch(sleeper, hub.item(name))
+        watch(hub, sleeper, "a", "b")
         sleeper.on_write = lambda: hub.pause(sleeper)
         hub.pause(sleeper)
         for version in (1, 2, 3):
@@ -183,9 +188,8 @@ def test_a_viewer_of_many_items_is_written_to_once_a_tick() -> None:
     async def main() -> None:
         hub, _ = make()
         viewer, other = Recorder(), Recorder()
-        for number in range(10):
-            hub.watch(viewer, hub.item(f"post:{number}"))
-        hub.watch(other, hub.item("post:3"))
+        watch(hub, viewer, *(f"post:{number}" for number in range(10)))
+        watch(hub, other, "post:3")
         for version in (1, 2):
             for number in range(10):
                 hub.note(Snapshot(f"post:{number}", version, {"like": version}))
@@ -201,13 +205,12 @@ def test_who_left_is_not_written_to() -> None:
     async def main() -> None:
         hub, _ = make()
         stays, leaves = Recorder(), Recorder()
-        item = hub.item("a")
-        hub.watch(stays, item)
-        hub.watch(leaves, item)
+        watch(hub, stays, "a")
+        watch(hub, leaves, "a")
         hub.pause(leaves)
         note(hub, 1, "a")
         hub.resume(leaves)
-        hub.leave(leaves, [item])
+        hub.leave(leaves)
         note(hub, 2, "a")
         await asyncio.sleep(1)
         assert leaves.frames == []
@@ -223,7 +226,7 @@ def test_fan_out_never_has_more_than_half_of_the_time() -> None:
         assert isinstance(loop, VirtualLoop)
         viewer = Recorder()
         viewer.on_write = lambda: loop.spend(0.2)  # an audience that takes four ticks to write to
-        hub.watch(viewer, hub.item("hot"))
+        watch(hub, viewer, "hot")
         began_s = loop.time()
         version = 0
         while loop.time() < began_s + 10:
@@ -277,7 +280,7 @@ def test_what_was_read_late_does_not_undo_what_was_pushed_meanwhile() -> None:
         viewer = Recorder()
         shelf.snapshots["a"] = Snapshot("a", 5, {"like": 5})
         shelf.open.clear()
-        hub.watch(viewer, hub.item("a"))
+        watch(hub, viewer, "a")
         reading = asyncio.create_task(hub.read(["a"], None))
         await asyncio.sleep(0)
         note(hub, 9, "a")
@@ -294,8 +297,7 @@ def test_items_stay_in_memory_while_watched_and_a_little_longer() -> None:
     async def main() -> None:
         hub, _ = make()
         viewer = Recorder()
-        watched = hub.item("watched")
-        hub.watch(viewer, watched)
+        watch(hub, viewer, "watched")
         hub.item("asked for")
         await asyncio.sleep(LINGER_S - 1)
         hub.item("asked for just now")
@@ -304,7 +306,7 @@ def test_items_stay_in_memory_while_watched_and_a_little_longer() -> None:
         await asyncio.sleep(2)
         hub.forget_idle()
         assert len(hub) == 2
-        hub.unwatch(viewer, watched)
+        hub.unwatch(viewer, viewer.items[0])
         hub.forget_idle()
         assert len(hub) == 2, "somebody may come back"
         await asyncio.sleep(LINGER_S + 1)
@@ -332,7 +334,7 @@ def test_watching_twice_is_watching_once() -> None:
 def test_changes_that_share_a_frame_are_counted_as_conflated(changes: int) -> None:
     async def main() -> bytes:
         hub, _ = make()
-        hub.watch(Recorder(), hub.item("a"))
+        watch(hub, Recorder(), "a")
         for version in range(1, changes + 1):
             hub.note(Snapshot("a", version, {"like": version}))
         hub.flush()

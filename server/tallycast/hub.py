@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from tallycast import wire
@@ -23,13 +23,17 @@ LINGER_S = 30.0  # how long an item that nobody watches stays in memory, for tho
 MOST_IDLE = 50_000  # …and how many of them do at most
 
 
-class Watcher(Protocol):
-    """Whom the hub writes to: `stale` is None, or the items that moved while it could not be written to."""
+Write = Callable[[bytes], object]
 
+
+class Watcher(Protocol):
+    """Whom the hub writes to: `stale` is None, or those of its `items` that moved while it could not be written to."""
+
+    items: tuple[Item, ...]
     stale: set[Item] | None
 
     @property
-    def write(self) -> Callable[[bytes], object]:
+    def write(self) -> Write:
         """Takes one or more whole WebSocket frames."""
         ...
 
@@ -37,7 +41,7 @@ class Watcher(Protocol):
 class Item:
     """An item in memory: its newest counts, who watches it, when it was last sent."""
 
-    __slots__ = ("_body", "_frame", "dirty", "loaded", "sent_s", "snapshot", "watchers")
+    __slots__ = ("_audience", "_body", "_frame", "dirty", "loaded", "sent_s", "snapshot", "watchers")
 
     def __init__(self, name: str) -> None:
         self.snapshot = Snapshot(name, 0, {})
@@ -47,6 +51,7 @@ class Item:
         self.sent_s = float("-inf")
         self._body: bytes | None = None
         self._frame: bytes | None = None
+        self._audience: tuple[list[Write], list[set[Item]]] | None = None
 
     def move(self, snapshot: Snapshot) -> bool:
         """Take newer counts; False when they are not newer than those here."""
@@ -70,6 +75,24 @@ class Item:
         if self._frame is None:
             self._frame = wire.counts(self.body)
         return self._frame
+
+    @property
+    def audience(self) -> tuple[list[Write], list[set[Item]]]:
+        """How to write to each watcher that can be written to, and what is stale of each other.
+
+        Made once until the watchers change (see audience_changed): looking at each watcher at each frame costs 6 % of
+        fan-out.
+        """
+        if self._audience is None:
+            self._audience = (
+                [watcher.write for watcher in self.watchers if watcher.stale is None],
+                [watcher.stale for watcher in self.watchers if watcher.stale is not None],
+            )
+        return self._audience
+
+    def audience_changed(self) -> None:
+        """A watcher came, left, was paused or goes on."""
+        self._audience = None
 
 
 class View(NamedTuple):
@@ -125,6 +148,7 @@ class Hub:
         if watcher in item.watchers:
             return False
         item.watchers.add(watcher)
+        item.audience_changed()
         self.watchings += 1
         self._idle.pop(item, None)
         return True
@@ -133,6 +157,7 @@ class Hub:
         """Send it no more. No error where it did not watch."""
         if watcher in item.watchers:
             item.watchers.remove(watcher)
+            item.audience_changed()
             self.watchings -= 1
             if not item.watchers:
                 self._idle[item] = self._now_s()
@@ -246,7 +271,7 @@ class Hub:
     def pause(self, watcher: Watcher) -> None:
         """`watcher` cannot be written to: from now on only remember what it misses."""
         if watcher.stale is None:
-            watcher.stale = set()
+            self._set_stale(watcher, set())
         self._returning.pop(watcher, None)
 
     def resume(self, watcher: Watcher) -> None:
@@ -255,11 +280,17 @@ class Hub:
             self._returning[watcher] = None
             self._tick_later()
         else:
-            watcher.stale = None
+            self._set_stale(watcher, None)
 
-    def leave(self, watcher: Watcher, items: Iterable[Item]) -> None:
-        """`watcher`, who watches `items`, is gone."""
-        for item in items:
+    @staticmethod
+    def _set_stale(watcher: Watcher, stale: set[Item] | None) -> None:
+        watcher.stale = stale
+        for item in watcher.items:
+            item.audience_changed()
+
+    def leave(self, watcher: Watcher) -> None:
+        """`watcher` is gone."""
+        for item in watcher.items:
             self.unwatch(watcher, item)
         self._returning.pop(watcher, None)
 
@@ -282,27 +313,30 @@ class Hub:
         returning, self._returning = self._returning, {}
         self._send(waiting, now_s)
         for watcher in returning:
-            stale, watcher.stale = watcher.stale, None
-            watcher.write(b"".join([item.frame for item in stale or ()]))
+            stale = watcher.stale or ()
+            self._set_stale(watcher, None)
+            watcher.write(b"".join([item.frame for item in stale]))
 
     def _send(self, items: Sequence[Item], now_s: float) -> None:
         frames = size_bytes = 0
-        bundles: dict[Watcher, list[bytes]] = {}
+        bundles: dict[Write, list[bytes]] = {}
         for item in items:
             item.dirty = False
             item.sent_s = now_s
             frame = item.frame
-            for watcher in item.watchers:
-                if watcher.stale is not None:
-                    watcher.stale.add(item)
-                elif len(items) == 1:
-                    watcher.write(frame)
-                else:  # uvloop makes a system call of each write, and those are the cost of fan-out
-                    bundles.setdefault(watcher, []).append(frame)
-            frames += len(item.watchers)
-            size_bytes += len(frame) * len(item.watchers)
-        for watcher, bundle in bundles.items():
-            watcher.write(b"".join(bundle))
+            writes, stales = item.audience
+            if len(items) == 1:
+                for write in writes:
+                    write(frame)
+            else:  # each write is a system call, and those are the cost of fan-out
+                for write in writes:
+                    bundles.setdefault(write, []).append(frame)
+            for stale in stales:
+                stale.add(item)
+            frames += len(writes)
+            size_bytes += len(frame) * len(writes)
+        for write, bundle in bundles.items():
+            write(b"".join(bundle))
         if frames:
             self._metrics.fanout_frames.inc(frames)
             self._metrics.fanout_bytes.inc(size_bytes)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tallycast import wire
 from tallycast.errors import CODES, Refused, Unavailable
-from tallycast.hub import Hub, Item
+from tallycast.hub import Item
 from tallycast.store.base import Reading
 
 if TYPE_CHECKING:
@@ -69,49 +69,39 @@ def _nowhere(frame: bytes) -> None:
     """Where the words to somebody who has gone go."""
 
 
-class Watching:
-    """Somebody who watches items through a channel: the part of a conversation that sockets and SSE share."""
+class Viewer:
+    """A conversation in protocol version 1."""
 
-    __slots__ = ("channel", "hub", "items", "stale", "write")
+    __slots__ = ("_errors_s", "_reads", "actor", "channel", "items", "service", "stale", "write")
 
-    def __init__(self, hub: Hub, channel: Channel) -> None:
-        self.hub = hub
+    def __init__(self, service: Service, channel: Channel, actor: Actor | None) -> None:
+        self.service = service
         self.channel = channel
+        self.actor = actor
         self.write: Callable[[bytes], object] = channel.write
         self.items: tuple[Item, ...] = ()  # a tuple is the least an idle viewer can hold
         self.stale: set[Item] | None = None
+        self._errors_s: list[float] | None = None
+        self._reads = 0
 
     def pause(self) -> None:
         """The channel is full."""
-        self.hub.pause(self)
+        self.service.hub.pause(self)
 
     def resume(self) -> None:
         """The channel has room again."""
-        self.hub.resume(self)
+        self.service.hub.resume(self)
 
     def gone(self) -> None:
         """The connection is closed or about to be."""
         self.write = _nowhere
-        self.hub.leave(self, self.items)
+        self.service.hub.leave(self)
         self.items = ()
 
     def bye(self, retry_after_s: float) -> None:
         """The hub restarts."""
         self.write(wire.bye(retry_after_s))
         self.channel.close(1012, "restart")
-
-
-class Viewer(Watching):
-    """A conversation in protocol version 1."""
-
-    __slots__ = ("_errors_s", "_reads", "actor", "service")
-
-    def __init__(self, service: Service, channel: Channel, actor: Actor | None) -> None:
-        super().__init__(service.hub, channel)
-        self.service = service
-        self.actor = actor
-        self._errors_s: list[float] | None = None
-        self._reads = 0
 
     def message(self, data: bytes) -> None:
         """A whole text message, valid UTF-8, has come."""
@@ -168,13 +158,13 @@ class Viewer(Watching):
                 self.channel.close(4401, "viewing needs a token here: authenticate first")
                 return
             raise
-        items = [self.hub.item(name) for name in names]
+        items = [self.service.hub.item(name) for name in names]
         new = tuple(item for item in items if self not in item.watchers)
         most = self.service.settings.items_per_viewer
         if most and len(self.items) + len(new) > most:
             raise Refused("too_many_items", f"a viewer may watch {most} items: unsubscribe from some first")
         for item in new:
-            self.hub.watch(self, item)
+            self.service.hub.watch(self, item)
         self.items += new
         if actor is None and all(item.loaded for item in items):
             self.write(wire.snapshot(ref, [item.body for item in items]))
@@ -193,7 +183,7 @@ class Viewer(Watching):
                 bodies = [wire.with_mine(item.body, its) for item, its in zip(items, mine, strict=True)]
                 self.write(wire.snapshot(ref, bodies))
 
-        self.hub.read_then(names, actor.name if actor else None, done)
+        self.service.hub.read_then(names, actor.name if actor else None, done)
 
     def _unsubscribe(self, message: dict[str, Any], ref: int | None) -> None:
         names = set(wire.check_items(message.get("items")))
@@ -203,7 +193,7 @@ class Viewer(Watching):
     def _unwatch(self, items: tuple[Item, ...]) -> None:
         self.items = tuple(item for item in self.items if item not in items)
         for item in items:
-            self.hub.unwatch(self, item)
+            self.service.hub.unwatch(self, item)
             if self.stale:
                 self.stale.discard(item)
 

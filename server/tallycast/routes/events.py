@@ -56,7 +56,7 @@ class EventStream(Response):
         self._service = service
         self._admission = admission
         self._names = names
-        self._items: tuple[Item, ...] = ()
+        self.items: tuple[Item, ...] = ()
         self._frames: list[bytes] = []
         self._wake = asyncio.Event()
         self._ended = False
@@ -81,8 +81,8 @@ class EventStream(Response):
         viewers.inc()
         service.streams.add(self)
         try:
-            self._items = tuple(hub.item(name) for name in self._names)
-            for item in self._items:
+            self.items = tuple(hub.item(name) for name in self._names)
+            for item in self.items:
                 hub.watch(self, item)
             # Watched first and read then: no change in between is missed. Raises Unavailable, which becomes a 503.
             await hub.read(self._names, None)
@@ -92,14 +92,14 @@ class EventStream(Response):
             else:
                 await self._stream(scope, receive, send)
         finally:
-            hub.leave(self, self._items)
+            hub.leave(self)
             service.streams.discard(self)
             service.gate.leave(self._admission)
             viewers.dec()
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         leaving = asyncio.create_task(self._until_left(receive))
-        self._frames = [item.frame for item in self._items]
+        self._frames = [item.frame for item in self.items]
         text = b"retry: %d\n\n" % random.randint(*RETRY_MS) + self._events()
         last = False
         try:
