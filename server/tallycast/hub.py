@@ -298,9 +298,11 @@ class Hub:
         if not self._ticking:
             self._ticking = True
             now_s = self._now_s()
-            # At least one tick on, even if the clock stands before the last one: a timer may be a little early.
-            ticks = max(math.floor((now_s - self._tick_at_s) / self._tick_s) + 1, 1)
-            self._tick_at_s += ticks * self._tick_s
+            if now_s < self._rest_until_s:
+                self._tick_at_s = self._rest_until_s  # a rest is longer than a tick, from send to send
+            else:
+                # At least one tick on, even if the clock stands before the last one: a timer may be a little early.
+                self._tick_at_s += max(math.floor((now_s - self._tick_at_s) / self._tick_s) + 1, 1) * self._tick_s
             asyncio.get_running_loop().call_later(self._tick_at_s - now_s, self._tick)
 
     def _tick(self) -> None:
