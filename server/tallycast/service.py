@@ -43,6 +43,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.kinds = read_kinds(settings)
+        self.store = open_store(settings.store, self.kinds, durability=settings.durability)
         self.origins = Origins(settings.origins)
         self.identity = Identity(resolve_secret(settings), visitor_s=settings.visitor_days * 86400)
         self.metrics = Metrics()
@@ -54,7 +55,6 @@ class Service:
         per_s = settings.reactions_per_second
         self._reactions = Rate(per_s, per_s * REACTION_BURST)
         self._visitors = Rate(settings.visitors_per_minute / 60, settings.visitors_per_minute)
-        self.store = open_store(settings.store, self.kinds, durability=settings.durability)
         self.hub = Hub(self.store, self.metrics, tick_s=settings.tick_ms / 1000, clock=self.now_s)
         self.intake = Intake(self.store, self.hub, self.metrics, clock=self.now_s)
         self._sweeping: asyncio.TimerHandle | None = None
