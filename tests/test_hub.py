@@ -29,6 +29,7 @@ class Shelf:
         self.open = asyncio.Event()
         self.open.set()
         self.broken = False
+        self.followed: dict[str, Callable[[Snapshot], None]] = {}
 
     async def read(self, items: Collection[str], pairs: Collection[tuple[str, str]]) -> Reading:
         self.asked.append((set(items), set(pairs)))
@@ -42,6 +43,13 @@ class Shelf:
 
     async def apply(self, batch: Sequence[Reaction]) -> Applied:
         raise NotImplementedError
+
+    def follow(self, items: Collection[str], heard: Callable[[Snapshot], None]) -> None:
+        self.followed |= dict.fromkeys(items, heard)
+
+    def unfollow(self, items: Collection[str]) -> None:
+        for item in items:
+            del self.followed[item]
 
     async def ping(self) -> None:
         raise NotImplementedError
@@ -256,8 +264,11 @@ def test_readers_that_ask_meanwhile_share_the_next_read() -> None:
             assert [view.snapshot.v for view in views] == [7, 0]
             assert [view.mine for view in views] == [{"like": 1}, {"like": 1}]
         assert len(shelf.asked) == 2
+        watch(hub, Recorder(), "a", "b")
+        await hub.read(["a", "b"], None)
+        assert len(shelf.asked) == 3
         assert (await hub.read(["a", "b"], None))[1].mine is None
-        assert len(shelf.asked) == 2, "what is in memory needs no store"
+        assert len(shelf.asked) == 3, "what is in memory needs no store"
 
     run(main())
 
@@ -293,25 +304,42 @@ def test_what_was_read_late_does_not_undo_what_was_pushed_meanwhile() -> None:
     run(main())
 
 
-def test_items_stay_in_memory_while_watched_and_a_little_longer() -> None:
+def test_items_stay_in_memory_and_are_followed_while_watched_and_a_little_longer() -> None:
     async def main() -> None:
-        hub, _ = make()
+        hub, shelf = make()
         viewer = Recorder()
-        watch(hub, viewer, "watched")
-        hub.item("asked for")
+        watch(hub, viewer, "watched", "left at once")
+        hub.unwatch(viewer, viewer.items[1])
+        await hub.read(["only asked for"], None)
         await asyncio.sleep(LINGER_S - 1)
-        hub.item("asked for just now")
         hub.forget_idle()
-        assert len(hub) == 3
+        assert list(shelf.followed) == ["watched", "left at once"], "somebody may come back"
         await asyncio.sleep(2)
         hub.forget_idle()
-        assert len(hub) == 2
+        assert list(shelf.followed) == ["watched"]
         hub.unwatch(viewer, viewer.items[0])
         hub.forget_idle()
-        assert len(hub) == 2, "somebody may come back"
+        assert len(hub) == 1
         await asyncio.sleep(LINGER_S + 1)
         hub.forget_idle()
         assert len(hub) == 0
+        assert shelf.followed == {}
+
+    run(main())
+
+
+def test_what_is_heard_from_the_store_is_pushed_unless_it_is_old() -> None:
+    async def main() -> None:
+        hub, shelf = make()
+        viewer = Recorder()
+        watch(hub, viewer, "a")
+        heard = shelf.followed["a"]
+        heard(Snapshot("a", 5, {"like": 5}))  # how it stands: the subscription's answer says it
+        assert viewer.frames == []
+        heard(Snapshot("a", 7, {"like": 7}))
+        heard(Snapshot("a", 6, {"like": 6}))
+        await asyncio.sleep(1)
+        assert viewer.frames == [counts_frame("a", 7, {"like": 7})]
 
     run(main())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import orjson
 import pytest
@@ -36,6 +36,12 @@ class SlowLedger:
         return Applied([by_actor[reaction.actor] for reaction in batch], [snapshot])
 
     async def read(self, items: Collection[str], pairs: Collection[tuple[str, str]]) -> Reading:
+        raise NotImplementedError
+
+    def follow(self, items: Collection[str], heard: Callable[[Snapshot], None]) -> None:
+        raise NotImplementedError
+
+    def unfollow(self, items: Collection[str]) -> None:
         raise NotImplementedError
 
     async def ping(self) -> None:

@@ -19,7 +19,7 @@ from tallycast.store.base import Reading, Snapshot, Store
 
 log = logging.getLogger("tallycast.hub")
 
-LINGER_S = 30.0  # how long an item that nobody watches stays in memory, for those who come back
+LINGER_S = 30.0  # how long an item that nobody watches any more stays in memory, for those who come back
 MOST_IDLE = 50_000  # …and how many of them do at most
 
 
@@ -132,15 +132,12 @@ class Hub:
     # Who watches what
 
     def item(self, name: str) -> Item:
-        """The item of that name, brought to memory as an empty one that is not loaded where it was not there."""
+        """The item of that name, to be watched; brought to memory as one that is not loaded where it was not there."""
         item = self._items.get(name)
         if item is None:
             item = self._items[name] = Item(name)
-        elif item.watchers:
-            return item
-        else:
-            del self._idle[item]
-        self._idle[item] = self._now_s()
+            self._idle[item] = self._now_s()
+            self._store.follow((name,), self._hear)
         return item
 
     def watch(self, watcher: Watcher, item: Item) -> bool:
@@ -163,13 +160,14 @@ class Hub:
                 self._idle[item] = self._now_s()
 
     def forget_idle(self) -> None:
-        """Let go of items that nobody has watched or asked for in the last LINGER_S seconds."""
+        """Let go of items that nobody has watched in the last LINGER_S seconds."""
         old = self._now_s() - LINGER_S
         for item, since_s in list(self._idle.items()):
             if since_s > old and len(self._idle) <= MOST_IDLE:
                 break
             del self._idle[item]
             del self._items[item.snapshot.item]
+            self._store.unfollow((item.snapshot.item,))
 
     def __len__(self) -> int:
         return len(self._items)
@@ -201,12 +199,7 @@ class Hub:
                 result = Unavailable("the store failed; it is in the hub's log")
             if isinstance(result, Reading):
                 for snapshot in result.snapshots.values():
-                    item = self._items.get(snapshot.item)
-                    if item is not None and not item.loaded:
-                        item.move(snapshot)  # its watchers are given a snapshot: it is no news to them
-                    else:
-                        self.note(snapshot)
-                self.flush()
+                    self._hear(snapshot)
             for _, _, done in wishes:
                 try:
                     done(result)
@@ -216,9 +209,9 @@ class Hub:
 
     async def read(self, names: Sequence[str], actor: str | None) -> list[View]:
         """The newest counts of `names` in their order, with what `actor` says if given. Raises Unavailable."""
-        items = [self.item(name) for name in names]
-        if actor is None and all(item.loaded for item in items):
-            return [View(item.snapshot, None) for item in items]
+        items = [self._items.get(name) for name in names]
+        if actor is None and all(item is not None and item.loaded for item in items):
+            return [View(item.snapshot, None) for item in items if item is not None]
         answer: asyncio.Future[Reading] = asyncio.get_running_loop().create_future()
 
         def done(result: Reading | Unavailable) -> None:
@@ -235,6 +228,15 @@ class Hub:
             View(reading.snapshots[name], None if actor is None else reading.mine.get((name, actor), {}))
             for name in names
         ]
+
+    def _hear(self, snapshot: Snapshot) -> None:
+        """The store says how an item stands."""
+        item = self._items.get(snapshot.item)
+        if item is not None and not item.loaded:
+            item.move(snapshot)  # its watchers are given a snapshot: it is no news to them
+        else:
+            self.note(snapshot)
+            self.flush()
 
     # Pushing
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from tallycast.kinds import Reaction
@@ -59,6 +59,19 @@ class Store(Protocol):
 
     async def read(self, items: Collection[str], pairs: Collection[tuple[str, str]]) -> Reading:
         """The counts of `items` and what the actors of `pairs`, (item, actor), say now."""
+        ...
+
+    def follow(self, items: Collection[str], heard: Callable[[Snapshot], None]) -> None:
+        """From now on tell `heard` of these items' counts: as soon as other processes' changes of them can be heard,
+        again after every time in which they could not be, and with each change.
+
+        What this process applies itself is in Applied.changed, and may be told to `heard` as well. Returns at once;
+        trouble is the store's own to overcome. Following twice is following once.
+        """
+        ...
+
+    def unfollow(self, items: Collection[str]) -> None:
+        """Tell nothing more of these items."""
         ...
 
     async def ping(self) -> None:

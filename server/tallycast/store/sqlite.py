@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tallycast.errors import ConfigError, Unavailable
 from tallycast.kinds import Kinds, Reaction
-from tallycast.store.base import Applied, Reading
+from tallycast.store.base import Applied, Reading, Snapshot
 from tallycast.store.ledger import Ledger
 from tallycast.store.schema import Durability, Ownership, connect, file_identity
 
@@ -74,6 +74,12 @@ class SqliteStore:
     async def read(self, items: Collection[str], pairs: Collection[tuple[str, str]]) -> Reading:
         """What stands now. See Store.read."""
         return await self._do(self._read, lambda ledger: ledger.read(items, pairs))
+
+    def follow(self, items: Collection[str], heard: Callable[[Snapshot], None]) -> None:
+        """Nothing to do: this process is the file's only writer. See Store.follow."""
+
+    def unfollow(self, items: Collection[str]) -> None:
+        """Nothing to do. See Store.unfollow."""
 
     async def ping(self) -> None:
         """Write a row and see it on the disk. See Store.ping."""
