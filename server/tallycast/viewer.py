@@ -7,7 +7,7 @@ whole text messages and give it a Channel to answer through.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tallycast import wire
@@ -158,14 +158,13 @@ class Viewer:
                 self.channel.close(4401, "viewing needs a token here: authenticate first")
                 return
             raise
-        items = [self.service.hub.item(name) for name in names]
-        new = tuple(item for item in items if self not in item.watchers)
         most = self.service.settings.items_per_viewer
-        if most and len(self.items) + len(new) > most:
+        if most and len({item.snapshot.item for item in self.items}.union(names)) > most:
             raise Refused("too_many_items", f"a viewer may watch {most} items: unsubscribe from some first")
-        for item in new:
-            self.service.hub.watch(self, item)
-        self.items += new
+        hub = self.service.hub
+        items = [hub.item(name) for name in names]
+        new = [item for item in items if hub.watch(self, item)]
+        self.items += tuple(new)
         if actor is None and all(item.loaded for item in items):
             self.write(wire.snapshot(ref, [item.body for item in items]))
             return
@@ -183,15 +182,16 @@ class Viewer:
                 bodies = [wire.with_mine(item.body, its) for item, its in zip(items, mine, strict=True)]
                 self.write(wire.snapshot(ref, bodies))
 
-        self.service.hub.read_then(names, actor.name if actor else None, done)
+        hub.read_then(names, actor.name if actor else None, done)
 
     def _unsubscribe(self, message: dict[str, Any], ref: int | None) -> None:
         names = set(wire.check_items(message.get("items")))
-        self._unwatch(tuple(item for item in self.items if item.snapshot.item in names))
+        self._unwatch([item for item in self.items if item.snapshot.item in names])
         self.write(wire.ok(ref))
 
-    def _unwatch(self, items: tuple[Item, ...]) -> None:
-        self.items = tuple(item for item in self.items if item not in items)
+    def _unwatch(self, items: Collection[Item]) -> None:
+        left = set(items)
+        self.items = tuple(item for item in self.items if item not in left)
         for item in items:
             self.service.hub.unwatch(self, item)
             if self.stale:
