@@ -34,7 +34,7 @@ def _mounted(port: int) -> Sequence[str]:
 
 
 def _hypercorn(port: int) -> Sequence[str]:
-    return (sys.executable, "-m", "hypercorn", "--bind", f"127.0.0.1:{port}", "tallycast.app:create_app()")
+    return (sys.executable, "-m", "hypercorn", "--workers", "0", "--bind", f"127.0.0.1:{port}", "tallycast.app:create_app()")
 
 
 LANES = {
