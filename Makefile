@@ -1,4 +1,4 @@
-# `make run` and `make test` do all the set-up themselves, in .venv and, for Chromium, with apt where they may.
+# `make run` and `make test` do all the set-up themselves, in .venv and, for Chromium and Redis, with apt where they may.
 
 .PHONY: run test install install-test lint types imports pytest clean
 
@@ -13,6 +13,7 @@ install:
 install-test:
 	@.ci/venv test
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || .ci/apt chromium
+	@command -v redis-server >/dev/null || .ci/apt redis-server
 
 lint:
 	@.venv/bin/ruff check

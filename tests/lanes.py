@@ -34,7 +34,16 @@ def _mounted(port: int) -> Sequence[str]:
 
 
 def _hypercorn(port: int) -> Sequence[str]:
-    return (sys.executable, "-m", "hypercorn", "--workers", "0", "--bind", f"127.0.0.1:{port}", "tallycast.app:create_app()")
+    in_one_process = ("--workers", "0")  # a killed parent would leave its worker behind
+    return (
+        sys.executable,
+        "-m",
+        "hypercorn",
+        *in_one_process,
+        "--bind",
+        f"127.0.0.1:{port}",
+        "tallycast.app:create_app()",
+    )
 
 
 LANES = {

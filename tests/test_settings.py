@@ -38,6 +38,7 @@ def texts(setting: Setting) -> st.SearchStrategy[tuple[str, Any]]:
         "host": ["0.0.0.0", "::1", "hub.example"],
         "store": ["sqlite:///a.db", "sqlite:////var/lib/a.db", "redis://cache:6379/0"],
         "kinds": ["kinds.toml", "/etc/tally cast/kinds.toml"],
+        "prefix": ["tallycast:", "a|b~"],
         "secret": [SECRET, SECRET[::-1], "ab" * 40],
         "origins": ["*", "https://a.example", "https://*.b.example:8443"],
         "trusted_proxies": ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"],

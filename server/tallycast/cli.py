@@ -7,13 +7,16 @@ import os
 import re
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tallycast import __version__
 from tallycast.errors import ConfigError
 from tallycast.settings import SETTINGS, Settings
+
+if TYPE_CHECKING:
+    from tallycast.store.check import Report
 
 REFUSED, WRONG, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -22,7 +25,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 EPILOG = """\b
 Exit codes:
   0    all went well; `watch` also when it is ended with Ctrl-C
-  1    the hub refused, or `check` found damage
+  1    the hub refused, or `check` or `migrate` found damage
   2    wrong usage or settings
   3    no hub can be reached at the URL
   130  interrupted
@@ -102,6 +105,9 @@ def _duration_s(_context: click.Context, _parameter: click.Parameter, text: str)
 
 
 _store_option = click.option("--store", metavar="URL", help="the hub's store [TALLYCAST_STORE]")
+_prefix_option = click.option("--prefix", metavar="TEXT", help="how its keys begin, in Redis [TALLYCAST_PREFIX]")
+_kinds_option = click.option("--kinds", metavar="FILE", help="the hub's kinds file [TALLYCAST_KINDS]")
+_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 
 
 @cli.command()
@@ -124,19 +130,49 @@ def token(sub: str, ttl_s: int, items: tuple[str, ...], store: str | None) -> No
 
 @cli.command()
 @_store_option
-@click.option("--kinds", metavar="FILE", help="the hub's kinds file [TALLYCAST_KINDS]")
-@click.option("--repair", is_flag=True, help="set wrong counts right; the hub must be stopped")
-@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
-def check(store: str | None, kinds: str | None, repair: bool, as_json: bool) -> int:
+@_prefix_option
+@_kinds_option
+@click.option("--repair", is_flag=True, help="set wrong counts right; with SQLite, stop the hub first")
+@_json_option
+def check(store: str | None, prefix: str | None, kinds: str | None, repair: bool, as_json: bool) -> int:
     """Prove that a store's counts are the sums of its values.
 
     Without --repair it only reads, and may run beside the hub.
     """
-    settings = Settings.load(os.environ, {"store": store, "kinds": kinds})
+    settings = Settings.load(os.environ, {"store": store, "prefix": prefix, "kinds": kinds})
     from tallycast.settings import read_kinds
-    from tallycast.store.check import check as check_store
+    from tallycast.store import check as embedded
+    from tallycast.store import redis_check
 
-    report = check_store(settings.store, read_kinds(settings), repair=repair)
+    if settings.store.startswith("sqlite:"):
+        report = embedded.check(settings.store, read_kinds(settings), repair=repair)
+    else:
+        report = redis_check.check(settings.store, read_kinds(settings), prefix=settings.prefix, repair=repair)
+    return _show(report, as_json=as_json)
+
+
+@cli.command()
+@click.option("--from", "source", metavar="URL", required=True, help="the store to copy: sqlite:///… or redis://…")
+@click.option("--to", "target", metavar="URL", required=True, help="the store to fill, which holds nothing yet")
+@_prefix_option
+@_kinds_option
+@_json_option
+def migrate(source: str, target: str, prefix: str | None, kinds: str | None, as_json: bool) -> int:
+    """Copy all of a store to another one, and prove that the copy is right.
+
+    Hubs on either must be stopped. If it is interrupted, run it again.
+    """
+    settings = Settings.load(os.environ, {"prefix": prefix, "kinds": kinds})
+    from tallycast.progress import migrating
+    from tallycast.settings import read_kinds
+    from tallycast.store.migrate import migrate as migrate_store
+
+    with migrating() as progress:
+        report = migrate_store(source, target, read_kinds(settings), prefix=settings.prefix, progress=progress)
+    return _show(report, as_json=as_json)
+
+
+def _show(report: Report, *, as_json: bool) -> int:
     if as_json:
         from dataclasses import asdict
 

@@ -7,6 +7,8 @@ the app's own list.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -18,6 +20,7 @@ NAMESPACE: Final = "tallycast"
 _STORE_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 # The loop's own turns: from a handful of writes up to ticks missed in a row.
 _LOOP_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_SAMPLE: Final = re.compile(rb"^([a-zA-Z_:][a-zA-Z0-9_:]*)([{ ])", re.MULTILINE)  # a line's name, and what follows
 _BATCH: Final = tuple(float(2**power) for power in range(13))
 
 
@@ -73,8 +76,11 @@ METRICS: Final[tuple[Metric, ...]] = (
 class Metrics:
     """One hub's metrics, in a registry of their own: several hubs in one process do not clash.
 
-    The attributes are made from METRICS; a test holds the annotations here to that table.
+    The attributes are made from METRICS; a test holds the annotations here to that table. `worker` is not empty in a
+    hub that shares its port with others: then every series has it as a label.
     """
+
+    worker = ""
 
     viewers: Gauge
     items: Gauge
@@ -98,7 +104,13 @@ class Metrics:
 
     def render(self) -> bytes:
         """All of it in Prometheus's text format (CONTENT_TYPE), the process's own CPU and memory included."""
-        return generate_latest(self._registry)
+        text = generate_latest(self._registry)
+        return _SAMPLE.sub(_labelled(self.worker), text) if self.worker else text
+
+
+def _labelled(worker: str) -> Callable[[re.Match[bytes]], bytes]:
+    label = b'{worker="%s"' % worker.encode()
+    return lambda sample: sample[1] + label + (b"," if sample[2] == b"{" else b"} ")
 
 
 def _collector(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram:

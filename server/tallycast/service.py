@@ -43,7 +43,9 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.kinds = read_kinds(settings)
-        self.store = open_store(settings.store, self.kinds, durability=settings.durability)
+        self.store = open_store(
+            settings.store, self.kinds, durability=settings.durability, prefix=settings.prefix, ack=settings.ack
+        )
         self.origins = Origins(settings.origins)
         self.identity = Identity(resolve_secret(settings), visitor_s=settings.visitor_days * 86400)
         self.metrics = Metrics()

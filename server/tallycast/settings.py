@@ -149,7 +149,15 @@ def check_secret(secret: str) -> None:
 
 def _check_store(url: str) -> None:
     if not re.match(r"(?!sqlite)[a-z][a-z0-9+]*://|sqlite:///.", url):
-        raise ValueError("a URL such as sqlite:///tallycast.db or sqlite:////var/lib/tallycast/tallycast.db")
+        raise ValueError(
+            "a URL such as sqlite:///tallycast.db, sqlite:////var/lib/tallycast/tallycast.db or redis://host"
+        )
+
+
+def check_prefix(prefix: str) -> None:
+    """Raises ValueError that says what was expected. Braces are for the hash tags that items make."""
+    if not re.fullmatch(r"[!-z|~]{1,100}", prefix):
+        raise ValueError("1–100 printable ASCII characters without spaces and braces, such as tallycast:")
 
 
 def _check_host(host: str) -> None:
@@ -166,6 +174,9 @@ class Settings:
 
     host: str = _setting("127.0.0.1", "address to listen on; `0.0.0.0` or `::` for all", check=_check_host)
     port: int = _setting(8000, "port to listen on; 0 takes a free one", high=65535)
+    workers: int = _setting(
+        1, "processes that serve the port, one a core; more than one need a Redis store", low=1, high=256
+    )
     store: str = _setting("sqlite:///tallycast.db", "where counts are kept: a store's URL", check=_check_store)
     secret: tuple[str, ...] = _setting(
         (),
@@ -205,6 +216,12 @@ class Settings:
         "full",
         "what an acknowledged reaction survives: `full` loss of power, `normal` the death of the process",
         choices=("full", "normal"),
+    )
+    prefix: str = _setting("tallycast:", "what all names in Redis begin with", check=check_prefix)
+    ack: Literal["memory", "replica", "disk"] = _setting(
+        "memory",
+        "what an acknowledged reaction has reached in Redis: its `memory`, a `replica` too, or its `disk`",
+        choices=("memory", "replica", "disk"),
     )
     visitor_days: int = _setting(365, "days until an anonymous identity expires", low=1, high=3650)
     log_format: Literal["text", "json"] = _setting("text", "form of a line of the log", choices=("text", "json"))

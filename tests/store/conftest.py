@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from redis_servers import redis_cluster, redis_sentinels, redis_single
 from tallycast.kinds import Kinds, parse
 from tallycast.store import open_store
 from tallycast.store.base import Store
+
+__all__ = ["redis_cluster", "redis_sentinels", "redis_single"]  # fixtures of these tests
 
 Opening = Callable[[], Store]
 
@@ -41,19 +44,21 @@ def kinds() -> Kinds:
     return parse(KINDS_TOML, "kinds of the store's tests")
 
 
-def _sqlite(place: Path, kinds: Kinds) -> Store:
-    return open_store(f"sqlite:///{place / 'tally.db'}", kinds, durability="full")
+# Every store that the contract is for, and the fixture with its servers where it needs some.
+STORES: dict[str, str | None] = {
+    "sqlite": None,
+    "redis": "redis_single",
+    "redis+sentinel": "redis_sentinels",
+    "redis+cluster": "redis_cluster",
+}
 
 
-# Every store that the contract is for. Each opens the same data anew whenever it is called with the same place.
-STORES: dict[str, Callable[[Path, Kinds], Store]] = {"sqlite": _sqlite}
-
-
-@pytest.fixture(params=sorted(STORES))
+@pytest.fixture(params=list(STORES))
 def opening(request: pytest.FixtureRequest, tmp_path: Path, kinds: Kinds) -> Opening:
     """Opens the test's own store; again after it was closed, with what was in it."""
-    factory = STORES[request.param]
-    return lambda: factory(tmp_path, kinds)
+    servers = STORES[request.param]
+    url = f"sqlite:///{tmp_path / 'tally.db'}" if servers is None else request.getfixturevalue(servers).url
+    return lambda: open_store(url, kinds, prefix=f"{tmp_path.name}:")
 
 
 @pytest.fixture

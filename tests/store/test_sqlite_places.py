@@ -47,7 +47,6 @@ def a_newer_one(path: Path) -> None:
     [
         ("tallycast.db", "expected a URL such as sqlite:///tallycast.db"),
         ("", "expected a URL"),
-        ("redis://:hunter2@db.example/0", "the Redis store comes with a later release"),
         ("postgres://me:hunter2@db.example/0", "unknown scheme; expected sqlite:///tallycast.db"),
         ("sqlite://tallycast.db", "expected sqlite:///relative.db"),
         ("sqlite:///", "expected sqlite:///relative.db"),

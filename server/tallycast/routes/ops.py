@@ -88,7 +88,10 @@ async def readyz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """Prometheus's text format."""
-    return Response(request.app.state.service.metrics.render(), headers=NO_STORE, media_type=CONTENT_TYPE)
+    own = request.app.state.service.metrics
+    # A scraper that kept its connection would hear of one worker alone.
+    headers = NO_STORE | {"Connection": "close"} if own.worker else NO_STORE
+    return Response(own.render(), headers=headers, media_type=CONTENT_TYPE)
 
 
 routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]

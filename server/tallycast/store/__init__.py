@@ -7,16 +7,30 @@ from typing import cast
 from tallycast.errors import ConfigError
 from tallycast.kinds import Kinds
 from tallycast.store.base import Store
+from tallycast.store.redis import Ack, RedisStore
+from tallycast.store.redis_keys import Keys
+from tallycast.store.redis_start import look
+from tallycast.store.redis_url import is_redis, parse_redis_url
 from tallycast.store.schema import Durability, store_path
 from tallycast.store.sqlite import SqliteStore
 
 
-def open_store(url: str, kinds: Kinds, *, durability: str) -> Store:
-    """The store at `url` (sqlite:///relative.db, sqlite:////absolute.db), made if it is not there yet.
+def open_store(
+    url: str, kinds: Kinds, *, durability: str = "full", prefix: str = "tallycast:", ack: str = "memory"
+) -> Store:
+    """The store at `url`: an SQLite file, made if it is not there yet, or a Redis, which need not be there yet.
 
-    `durability` is "full" (what was acknowledged survives a loss of power) or "normal" (it survives the end of the
-    process, kill -9 included). Raises ConfigError.
+    `durability` is for SQLite: "full" (what was acknowledged survives a loss of power) or "normal" (it survives the end
+    of the process, kill -9 included). For Redis `prefix` begins all keys, and `ack` says what an acknowledged reaction
+    has reached: the "memory" of the server, a "replica", or its "disk". Raises ConfigError.
     """
+    if is_redis(url):
+        if ack not in ("memory", "replica", "disk"):
+            raise ConfigError("ack: expected memory, replica or disk")
+        parsed = parse_redis_url(url)
+        keys = Keys(prefix, database=parsed.database)
+        look(parsed, ack=ack)
+        return RedisStore(parsed, keys, kinds, ack=cast(Ack, ack))
     if durability not in ("full", "normal"):
         raise ConfigError("durability: expected full or normal")
     return SqliteStore(store_path(url), kinds, durability=cast(Durability, durability))

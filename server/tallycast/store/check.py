@@ -28,8 +28,8 @@ class Report:
     """What a check found. `str()` of it is for people.
 
     `items`, `values` and `events` say how much was looked at; `found` is how many things were wrong, `findings` the
-    first of them in words; `damaged` that SQLite's own check failed, which nothing here repairs; `repaired` that all
-    else was put right.
+    first of them in words; `damaged` that what is stored cannot be read, which nothing here repairs; `repaired` that
+    all else was put right; `busy` how many items changed too fast to be summed, of which nothing is known.
     """
 
     items: int = 0
@@ -39,6 +39,7 @@ class Report:
     findings: list[str] = field(default_factory=list)
     damaged: bool = False
     repaired: bool = False
+    busy: int = 0
 
     @property
     def ok(self) -> bool:
@@ -56,8 +57,10 @@ class Report:
         if self.found > len(lines):
             lines.append(f"… and {self.found - len(lines)} more")
         looked_at = f"{self.items} items, {self.values} values, {self.events} event ids"
+        if self.busy:
+            lines.append(f"{self.busy} large items changed too fast to be summed: check again when it is quieter")
         if self.damaged:
-            lines.append(f"{looked_at}: the file is damaged and nothing was repaired: restore it from a backup")
+            lines.append(f"{looked_at}: the store is damaged and nothing was repaired: restore it from a backup")
         elif self.found == 0:
             lines.append(f"{looked_at}: all counts are the sums of their values")
         else:
@@ -120,7 +123,7 @@ def _check_item(db: sqlite3.Connection, item: str, kinds: Kinds | None, report: 
     for actor, said in groupby(rows, key=lambda row: row[0]):
         values = {kind: (value, seq) for _, kind, value, seq in said}
         report.values += len(values)
-        right = _within_rules({kind: max(value, 0) for kind, (value, _) in values.items()}, values, kinds)
+        right = within_rules({kind: max(value, 0) for kind, (value, _) in values.items()}, values, kinds)
         for kind, (value, _) in values.items():
             sums[kind] += right[kind] if repair else value
             if value != right[kind]:
@@ -141,8 +144,11 @@ def _check_item(db: sqlite3.Connection, item: str, kinds: Kinds | None, report: 
         db.execute(BUMP, (item, time.time_ns() // 1000))
 
 
-def _within_rules(values: dict[str, int], said: dict[str, tuple[int, int]], kinds: Kinds | None) -> dict[str, int]:
-    """The nearest values that the kinds' rules allow; kinds that are not declared are left alone."""
+def within_rules(values: dict[str, int], said: dict[str, tuple[int, int]], kinds: Kinds | None) -> dict[str, int]:
+    """The nearest values that the kinds' rules allow; kinds that are not declared are left alone.
+
+    `said` is (value, seq) by kind as it stands: of rivals in a group the one said last stays.
+    """
     if kinds is None:
         return values
     right = dict(values)

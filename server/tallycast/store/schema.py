@@ -48,8 +48,6 @@ def store_path(url: str) -> Path:
     scheme, separator, rest = url.partition("://")
     if not separator:
         raise ConfigError("store: expected a URL such as sqlite:///tallycast.db")
-    if scheme.lower() in ("redis", "rediss", "unix"):
-        raise ConfigError("store: the Redis store comes with a later release; use sqlite:///tallycast.db")
     if scheme.lower() != "sqlite":
         # The rest may hold a password and is not repeated.
         raise ConfigError("store: unknown scheme; expected sqlite:///tallycast.db")

@@ -1,0 +1,171 @@
+"""The store that hubs share: values, counts, versions and event ids in Redis, changed by one script."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from redis.asyncio import RedisCluster
+from redis.exceptions import RedisClusterException, RedisError
+
+from tallycast.errors import Unavailable
+from tallycast.kinds import Kinds, Reaction
+from tallycast.store.base import Applied, Reading, Snapshot
+from tallycast.store.redis_batch import SCRIPT, Packer, Reader
+from tallycast.store.redis_client import ANSWER_S, connect
+from tallycast.store.redis_feed import Feed
+from tallycast.store.redis_keys import HEADER, Keys
+from tallycast.store.redis_servers import Command, Confirmation, OneServer, Servers, Shards, command, send
+from tallycast.store.redis_trouble import explain
+from tallycast.store.redis_url import RedisUrl
+
+log = logging.getLogger("tallycast.redis")
+
+Ack = Literal["memory", "replica", "disk"]
+
+CONFIRM_S = 0.5  # how long a replica or the disk may take
+REST_S = 0.25  # after a failure, until the next one may be waited for
+PULSES = 64  # keys of which at least one is on each node of a cluster; more nodes than that are looked at in part
+
+LOAD = (command("SCRIPT", "LOAD", SCRIPT),)
+
+
+class RedisStore:
+    """A Store in the Redis at `url`, under the names that `keys` gives; not connected before it is used.
+
+    All is done in the order in which it was asked for, and so are the answers: one piece of work at a time, as
+    intake.py and hub.py make pieces of whatever waits. While Redis is away work raises Unavailable, after a second in
+    which it could have come back; at once for REST_S after that.
+    """
+
+    def __init__(self, url: RedisUrl, keys: Keys, kinds: Kinds, *, ack: Ack = "memory") -> None:
+        self._url = url
+        self._keys = keys
+        self._kinds = kinds
+        client = connect(url, name="tallycast")
+        cluster = isinstance(client, RedisCluster)
+        self._servers: Servers = Shards(client) if isinstance(client, RedisCluster) else OneServer(client)
+        self._packer = Packer(keys, kinds, cluster=cluster)
+        self._reader = Reader(kinds)
+        self._confirmation = _confirmation(ack)
+        self._feed = Feed(url, keys, self._read_items)
+        self._turn = asyncio.Lock()
+        self._closed = False
+        self._writing, self._reading = _Way(), _Way()
+
+    async def apply(self, batch: Sequence[Reaction]) -> Applied:
+        """Count a batch: each item's part at once, or parts of it where it is large. See Store.apply.
+
+        When some parts were counted and others could not be, all raise Unavailable: whoever sends them again changes
+        nothing twice.
+        """
+        calls = self._packer.calls(batch)
+        commands = [Command(call.command, call.key) for call in calls]
+        answers, again = await self._send(self._writing, commands)
+        return self._reader.applied(batch, calls, answers, again=again)
+
+    async def read(self, items: Collection[str], pairs: Collection[tuple[str, str]]) -> Reading:
+        """What stands now. See Store.read."""
+        actors: dict[str, list[str]] = {item: [] for item in items}
+        for item, actor in pairs:
+            actors.setdefault(item, []).append(actor)
+        commands = []
+        for item, its in actors.items():
+            key = self._keys.item(item)
+            commands.append(Command(command("HMGET", key, HEADER, *its), key))
+        answers, _ = await self._send(self._reading, commands)
+        snapshots: dict[str, Snapshot] = {}
+        mine: dict[tuple[str, str], dict[str, int]] = {}
+        for (item, its), (header, *records) in zip(actors.items(), answers, strict=True):
+            snapshots[item] = self._reader.snapshot(item, header)
+            for actor, record in zip(its, records, strict=True):
+                mine[item, actor] = self._reader.mine(header, record)
+        return Reading({item: snapshots[item] for item in items}, mine)
+
+    def follow(self, items: Collection[str], heard: Callable[[Snapshot], None]) -> None:
+        """Hear of the items by pub/sub. See Store.follow."""
+        self._feed.follow(items, partial(self._tell, heard))
+
+    def unfollow(self, items: Collection[str]) -> None:
+        """Hear of them no more. See Store.unfollow."""
+        self._feed.unfollow(items)
+
+    async def ping(self) -> None:
+        """Write a key to each server that has slots, confirmed as a reaction would be. See Store.ping."""
+        now_s = int(time.time())
+        commands = [
+            Command(command("SET", key, now_s), key)
+            for key in self._servers.each([self._keys.pulse(number) for number in range(PULSES)])
+        ]
+        await self._send(self._writing, commands)
+
+    async def close(self) -> None:
+        """Finish what was asked for and close all connections. Closing twice is allowed."""
+        if not self._closed:
+            self._closed = True
+            await self._feed.close()
+            async with self._turn:
+                await self._servers.close()
+
+    def _tell(self, heard: Callable[[Snapshot], None], snapshot: Snapshot) -> None:
+        if not snapshot.counts.keys() <= self._kinds.keys():  # published by a hub with another kinds file
+            counts = {kind: n for kind, n in snapshot.counts.items() if kind in self._kinds}
+            snapshot = snapshot._replace(counts=counts)
+        heard(snapshot)
+
+    async def _read_items(self, items: Collection[str]) -> dict[str, Snapshot]:
+        return (await self.read(items, ())).snapshots
+
+    async def _send(self, way: _Way, commands: Sequence[Command]) -> tuple[list[Any], bool]:
+        if self._closed:
+            raise Unavailable("the store is closed")
+        if not commands:
+            return [], False
+        async with self._turn:
+            if way.trouble is not None and time.monotonic() < way.rest_until_s:
+                raise Unavailable(way.trouble)
+            try:
+                answers = await send(
+                    self._servers,
+                    commands,
+                    scripts=LOAD,
+                    confirmation=self._confirmation if way is self._writing else None,
+                    answer_s=ANSWER_S,
+                    patient=way.trouble is None,
+                )
+            except (RedisError, RedisClusterException, OSError) as error:
+                raise self._refusal(way, error) from None
+            if way.trouble is not None:
+                way.trouble = None
+                log.warning("Redis at %s %s again", self._url, "takes reactions" if way is self._writing else "is read")
+            return answers
+
+    def _refusal(self, way: _Way, error: Exception) -> Unavailable:
+        message, advice = explain(error)
+        if message not in (self._writing.trouble, self._reading.trouble):
+            log.error("%s, at %s: %s (%s)", message, self._url, advice, error)
+        way.trouble = message
+        way.rest_until_s = time.monotonic() + REST_S
+        return Unavailable(message)
+
+
+class _Way:
+    """Writing or reading: what is wrong with it now, and until when it is not tried again."""
+
+    def __init__(self) -> None:
+        self.trouble: str | None = None
+        self.rest_until_s = float("-inf")
+
+
+def _confirmation(ack: Ack) -> Confirmation | None:
+    """What follows a script on its connection, as the setting wants it."""
+    timeout_ms = int(CONFIRM_S * 1000)
+    if ack == "replica":
+        return Confirmation(command("WAIT", 1, timeout_ms), CONFIRM_S)
+    if ack == "disk":
+        return Confirmation(command("WAITAOF", 1, 0, timeout_ms), CONFIRM_S)
+    return None

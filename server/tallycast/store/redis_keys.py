@@ -1,0 +1,101 @@
+"""Names of keys and channels in Redis, and the form of what stands under them. docs/operations.md has the table."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+import orjson
+
+from tallycast.errors import ConfigError
+from tallycast.kinds import Said
+from tallycast.settings import check_prefix
+from tallycast.store.base import Snapshot
+
+# The header of an item's hash stands in the field with the empty name, which no actor has.
+HEADER = b""
+ENTRY_BYTES = 12  # of a record, one a kind: its number (1), value (4), seq (7), little-endian
+
+COUNT_BYTES = 6
+_VERSION = Struct("<Q")
+
+
+class Keys:
+    """The names under one prefix in one database. Raises ConfigError where the prefix cannot be one."""
+
+    def __init__(self, prefix: str, *, database: int = 0) -> None:
+        try:
+            check_prefix(prefix)
+        except ValueError as error:
+            raise ConfigError(f"prefix: expected {error}") from None
+        self.prefix = prefix
+        # Channels are of the whole server: hubs of other databases with the same prefix must not hear each other.
+        self.channel_prefix = f"{database}/" if database else ""
+
+    def item(self, item: str) -> str:
+        """The hash with all that is said of the item: its header, and a record by actor."""
+        return f"{self.prefix}{{{item}}}"
+
+    def item_of(self, key: bytes) -> str:
+        """The item whose hash, or channel without the channel prefix, has that name."""
+        return key[len(self.prefix) + 1 : -1].decode()
+
+    def events(self, item: str) -> tuple[str, str]:
+        """The sets with the ids of the events of even and of odd days."""
+        key = self.item(item)
+        return f"{key}:e0", f"{key}:e1"
+
+    def channel(self, item: str) -> str:
+        """Where the item's counts are published, in the same slot of a cluster as its keys."""
+        return self.channel_prefix + self.item(item)
+
+    def probe(self, tag: str) -> str:
+        """The control channel of one hub and node, `tag` says which and of which slot."""
+        return f"{self.channel_prefix}{self.prefix}probe:{{{tag}}}"
+
+    def pulse(self, number: int) -> str:
+        """A key that is written to see that it can be; on a cluster there is a number for each node."""
+        return f"{self.prefix}pulse:{{{number}}}"
+
+
+def snapshot_of(message: bytes) -> Snapshot:
+    """The counts that a publication tells, those of undeclared kinds included. Raises ValueError, KeyError, TypeError
+    for a message that is none of Tallycast's."""
+    said = orjson.loads(message)
+    return Snapshot(said["item"], said["v"], said["counts"])
+
+
+def parse_header(header: bytes) -> tuple[int, dict[str, int]]:
+    """Version and counts of an item, 0 and undeclared kinds included, in the order of the kinds' numbers from 1.
+
+    A header is: the number of kinds (1 byte), the version (7), each kind's count (6), their names with spaces between.
+    """
+    (head,) = _VERSION.unpack_from(header)
+    number = head & 0xFF
+    names_at = 8 + COUNT_BYTES * number
+    counts = (int.from_bytes(header[at : at + COUNT_BYTES], "little") for at in range(8, names_at, COUNT_BYTES))
+    names = header[names_at:].decode().split(" ") if number else []
+    return head >> 8, dict(zip(names, counts, strict=True))
+
+
+def make_header(v: int, counts: dict[str, int]) -> bytes:
+    """The header that parse_header() takes apart."""
+    packed = b"".join(n.to_bytes(COUNT_BYTES, "little") for n in counts.values())
+    return _VERSION.pack(v << 8 | len(counts)) + packed + " ".join(counts).encode()
+
+
+def parse_record(record: bytes, names: list[str]) -> dict[str, Said]:
+    """What an actor says by kind; `names` are those of the item's header, in its order."""
+    said = {}
+    for at in range(0, len(record), ENTRY_BYTES):
+        entry = int.from_bytes(record[at : at + ENTRY_BYTES], "little")
+        said[names[(entry & 0xFF) - 1]] = Said(entry >> 8 & 0xFFFFFFFF, entry >> 40)
+    return said
+
+
+def make_record(said: dict[str, Said], names: list[str]) -> bytes:
+    """The record that parse_record() takes apart. Kinds that say nothing and have no seq take no room."""
+    return b"".join(
+        (names.index(kind) + 1 | value << 8 | seq << 40).to_bytes(ENTRY_BYTES, "little")
+        for kind, (value, seq) in said.items()
+        if value or seq
+    )

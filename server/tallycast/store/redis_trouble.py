@@ -1,0 +1,60 @@
+"""What Redis's errors mean: for a client, and for the operator who has to do something."""
+
+from __future__ import annotations
+
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from tallycast.store.redis_servers import NotConfirmedError
+
+# The first that fits holds.
+BY_TYPE: tuple[tuple[type[Exception], str, str], ...] = (
+    (NoScriptError, "Redis does not keep its scripts", "see Redis's log"),
+    (BusyLoadingError, "Redis is loading its data", "wait"),
+    (AuthenticationError, "Redis refuses user or password", "correct them in TALLYCAST_STORE"),
+    (NoPermissionError, "Redis forbids it to this user", "docs/operations.md has the ACL rule that is needed"),
+    (OutOfMemoryError, "Redis is out of memory", "raise its maxmemory, or free some; nothing was counted"),
+    (ReadOnlyError, "Redis is a read-only replica", "name its primary in TALLYCAST_STORE, or use redis+sentinel://"),
+    (MovedError, "Redis is part of a cluster", "use redis+cluster:// in TALLYCAST_STORE"),
+    (ClusterCrossSlotError, "Redis is part of a cluster", "use redis+cluster:// in TALLYCAST_STORE"),
+    (ClusterDownError, "a part of the Redis cluster is down", "it is tried again"),
+    (
+        NotConfirmedError,
+        "Redis could not make it safe",
+        "the replica or disk that TALLYCAST_ACK waits for is slow",
+    ),
+    (RedisClusterException, "the Redis cluster does not answer", "it is tried again"),
+    (RedisTimeoutError, "Redis does not answer in time", "it is tried again"),
+    (RedisConnectionError, "Redis cannot be reached", "it is tried again"),
+    (OSError, "Redis cannot be reached", "it is tried again"),
+)
+BY_CODE: dict[str, tuple[str, str]] = {
+    "WRONGTYPE": ("another program's key is in the way", "delete or rename it, or choose another TALLYCAST_PREFIX"),
+    "NOREPLICAS": ("Redis has too few replicas", "bring one back: its min-replicas-to-write wants them"),
+    "MISCONF": ("Redis cannot save to its disk", "see Redis's log"),
+    "BUSY": ("Redis is busy with a script", "SCRIPT KILL ends it"),
+}
+
+
+def explain(error: Exception) -> tuple[str, str]:
+    """What a client is told of an error, and what its operator can do."""
+    for of, message, advice in BY_TYPE:
+        if isinstance(error, of):
+            return message, advice
+    code = str(error).partition(" ")[0]
+    if isinstance(error, ResponseError) and code in BY_CODE:
+        return BY_CODE[code]
+    return "Redis does not work", "see the error"
