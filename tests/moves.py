@@ -14,9 +14,10 @@ import pytest
 
 from tallycast.settings import Settings, read_kinds
 from tallycast.store import migrate as migrating
-from tallycast.store import pieces, redis_scan
+from tallycast.store import pieces
 from tallycast.store.check import Report
 from tallycast.store.migrate import Copied, migrate
+from tallycast.store.redis import scan as redis_scan
 from tallycast.store.schema import TABLES
 
 KINDS = read_kinds(Settings())

@@ -36,7 +36,7 @@ from tallycast.errors import ConfigError
 from tallycast.kinds import Reaction
 from tallycast.store import open_store
 from tallycast.store.migrate import Copied, migrate
-from tallycast.store.redis_check import check as check_redis
+from tallycast.store.redis.check import check as check_redis
 from tallycast.store.sqlite import SqliteStore
 
 

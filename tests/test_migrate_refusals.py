@@ -28,7 +28,7 @@ from tallycast import progress
 from tallycast.cli import run
 from tallycast.errors import ConfigError
 from tallycast.store import open_store
-from tallycast.store.redis_check import check as check_redis
+from tallycast.store.redis.check import check as check_redis
 
 
 @pytest.fixture(scope="module")

@@ -142,12 +142,12 @@ def check(store: str | None, prefix: str | None, kinds: str | None, repair: bool
     settings = Settings.load(os.environ, {"store": store, "prefix": prefix, "kinds": kinds})
     from tallycast.settings import read_kinds
     from tallycast.store import check as embedded
-    from tallycast.store import redis_check
+    from tallycast.store.redis import check as shared
 
     if settings.store.startswith("sqlite:"):
         report = embedded.check(settings.store, read_kinds(settings), repair=repair)
     else:
-        report = redis_check.check(settings.store, read_kinds(settings), prefix=settings.prefix, repair=repair)
+        report = shared.check(settings.store, read_kinds(settings), prefix=settings.prefix, repair=repair)
     return _show(report, as_json=as_json)
 
 

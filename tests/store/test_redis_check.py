@@ -13,11 +13,13 @@ from redis_servers import RedisServer, cluster, single
 from tallycast.cli import run
 from tallycast.errors import ConfigError
 from tallycast.kinds import Kinds, Reaction, Said, parse
-from tallycast.store import open_store, redis_check, redis_scan
+from tallycast.store import open_store
 from tallycast.store.base import Snapshot, Store
 from tallycast.store.check import LISTED, Report
-from tallycast.store.redis_check import check
-from tallycast.store.redis_keys import Keys, make_header, make_record, parse_header, parse_record
+from tallycast.store.redis import check as redis_check
+from tallycast.store.redis import scan as redis_scan
+from tallycast.store.redis.check import check
+from tallycast.store.redis.keys import Keys, make_header, make_record, parse_header, parse_record
 
 SOUND = {"like": 2, "clap": 57, "love": 1, "share": 2}
 PREFIXES = (f"check*{number}:" for number in count())  # the star must match no other's keys

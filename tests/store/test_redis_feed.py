@@ -18,11 +18,11 @@ from hubs import eventually
 from redis_servers import Cluster, RedisServer, cluster, sentinels, single
 from tallycast.errors import Unavailable
 from tallycast.store.base import Snapshot
-from tallycast.store.redis_client import connect
-from tallycast.store.redis_feed import Feed
-from tallycast.store.redis_keys import HEADER, Keys, make_header, parse_header
-from tallycast.store.redis_link import SILENCE_S
-from tallycast.store.redis_url import parse_redis_url
+from tallycast.store.redis.client import connect
+from tallycast.store.redis.feed import Feed
+from tallycast.store.redis.keys import HEADER, Keys, make_header, parse_header
+from tallycast.store.redis.link import SILENCE_S
+from tallycast.store.redis.url import parse_redis_url
 
 KEYS = Keys("feed:")
 

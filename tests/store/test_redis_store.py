@@ -17,7 +17,7 @@ from tallycast.errors import ConfigError, Unavailable
 from tallycast.kinds import Kinds, Reaction, Said
 from tallycast.store import open_store
 from tallycast.store.base import Store
-from tallycast.store.redis_keys import HEADER, Keys, parse_header, parse_record
+from tallycast.store.redis.keys import HEADER, Keys, parse_header, parse_record
 
 POST, VIDEO, ANN, BOB = "post:1", "video:2", "u:ann", "u:bob"
 LOVE = Reaction(POST, ANN, "love", 1)

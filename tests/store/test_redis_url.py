@@ -6,8 +6,8 @@ import pytest
 
 from tallycast.errors import ConfigError
 from tallycast.kinds import Said
-from tallycast.store.redis_keys import Keys, make_header, make_record, parse_header, parse_record, snapshot_of
-from tallycast.store.redis_url import RedisUrl, is_redis, parse_redis_url
+from tallycast.store.redis.keys import Keys, make_header, make_record, parse_header, parse_record, snapshot_of
+from tallycast.store.redis.url import RedisUrl, is_redis, parse_redis_url
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from typing import cast
 from tallycast.errors import ConfigError
 from tallycast.kinds import Kinds
 from tallycast.store.base import Store
-from tallycast.store.redis import Ack, RedisStore
-from tallycast.store.redis_keys import Keys
-from tallycast.store.redis_start import look
-from tallycast.store.redis_url import is_redis, parse_redis_url
+from tallycast.store.redis.keys import Keys
+from tallycast.store.redis.start import look
+from tallycast.store.redis.store import Ack, RedisStore
+from tallycast.store.redis.url import is_redis, parse_redis_url
 from tallycast.store.schema import Durability, store_path
 from tallycast.store.sqlite import SqliteStore
 

@@ -16,8 +16,8 @@ from tallycast.errors import ConfigError
 from tallycast.kinds import Kinds
 from tallycast.store.check import Report
 from tallycast.store.pieces import PIECE_ROWS, Piece, Source, Target
-from tallycast.store.redis_pieces import RedisSource, RedisTarget
-from tallycast.store.redis_scan import heed_interrupt, place_of
+from tallycast.store.redis.pieces import RedisSource, RedisTarget
+from tallycast.store.redis.scan import heed_interrupt, place_of
 from tallycast.store.schema import store_path
 from tallycast.store.sqlite_pieces import SqliteSource, SqliteTarget
 

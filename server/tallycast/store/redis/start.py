@@ -21,9 +21,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from tallycast.errors import ConfigError
-from tallycast.store.redis_client import CONNECT_S
-from tallycast.store.redis_trouble import explain
-from tallycast.store.redis_url import Address, RedisUrl
+from tallycast.store.redis.client import CONNECT_S
+from tallycast.store.redis.trouble import explain
+from tallycast.store.redis.url import Address, RedisUrl
 
 log = logging.getLogger("tallycast.redis")
 

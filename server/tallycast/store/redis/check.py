@@ -13,14 +13,14 @@ import orjson
 from redis.asyncio import RedisCluster
 
 from tallycast.kinds import Kinds, Said
-from tallycast.store import redis_scan as scan
 from tallycast.store.check import Report, within_rules
-from tallycast.store.redis_keys import ENTRY_BYTES, HEADER, make_header, make_record, parse_header, parse_record
+from tallycast.store.redis import scan
+from tallycast.store.redis.keys import ENTRY_BYTES, HEADER, make_header, make_record, parse_header, parse_record
 
 LOOKS = 5  # at an item that changes meanwhile
 FIXES_A_CALL = 200
 
-REPAIR = resources.files("tallycast.store").joinpath("scripts/repair.lua").read_text("utf-8")
+REPAIR = resources.files("tallycast.store.redis").joinpath("scripts/repair.lua").read_text("utf-8")
 
 
 def check(url: str, kinds: Kinds | None = None, *, prefix: str, repair: bool = False) -> Report:

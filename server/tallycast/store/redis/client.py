@@ -10,7 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
-from tallycast.store.redis_url import RedisUrl
+from tallycast.store.redis.url import RedisUrl
 
 CONNECT_S = 1.0
 ANSWER_S = 1.0  # until an answer counts as lost; scripts take milliseconds

@@ -11,11 +11,11 @@ from redis.asyncio import RedisCluster
 
 from tallycast.errors import ConfigError
 from tallycast.kinds import Kinds
-from tallycast.store import redis_scan as scan
 from tallycast.store.check import Report
 from tallycast.store.pieces import EventRow, Piece, Says
-from tallycast.store.redis_check import Unreadable, look_through, read_header, said_in
-from tallycast.store.redis_keys import HEADER, make_header, make_record, parse_header
+from tallycast.store.redis import scan
+from tallycast.store.redis.check import Unreadable, look_through, read_header, said_in
+from tallycast.store.redis.keys import HEADER, make_header, make_record, parse_header
 
 DAY_S = 86_400
 MOST_KINDS = 255  # that a header has room for

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from redis.asyncio.connection import AbstractConnection
 
-from tallycast.store.redis_routes import TROUBLE
+from tallycast.store.redis.routes import TROUBLE
 
 log = logging.getLogger("tallycast.redis")
 

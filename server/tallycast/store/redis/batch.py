@@ -12,9 +12,9 @@ from hiredis import pack_command
 
 from tallycast.kinds import Kinds, Reaction
 from tallycast.store.base import Applied, Outcome, Snapshot
-from tallycast.store.redis_keys import COUNT_BYTES, ENTRY_BYTES, Keys
+from tallycast.store.redis.keys import COUNT_BYTES, ENTRY_BYTES, Keys
 
-SCRIPT = resources.files("tallycast.store").joinpath("scripts/apply.lua").read_bytes()
+SCRIPT = resources.files("tallycast.store.redis").joinpath("scripts/apply.lua").read_bytes()
 SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest()
 
 CALL_REACTIONS = 125  # of one call: Redis does nothing else meanwhile, and that must stay under 5 ms

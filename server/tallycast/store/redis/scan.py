@@ -12,11 +12,11 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
 from tallycast.errors import ConfigError
-from tallycast.store.redis_client import Client, connect
-from tallycast.store.redis_keys import HEADER, Keys
-from tallycast.store.redis_start import look
-from tallycast.store.redis_trouble import explain
-from tallycast.store.redis_url import RedisUrl, is_redis, parse_redis_url
+from tallycast.store.redis.client import Client, connect
+from tallycast.store.redis.keys import HEADER, Keys
+from tallycast.store.redis.start import look
+from tallycast.store.redis.trouble import explain
+from tallycast.store.redis.url import RedisUrl, is_redis, parse_redis_url
 
 ANSWER_S = 10.0  # nobody waits for these answers but the operator
 KEYS_A_STEP = 500

@@ -2,7 +2,7 @@
 -- Counts one call's reactions: all of it at once, and everything may be sent again.
 --
 -- KEYS[1…n]    the items' hashes, each once. In a hash, the field with the empty name is the item's header, every other
---              field is an actor with its record (redis_keys.py takes both apart):
+--              field is an actor with its record (keys.py takes both apart):
 --                header  number of kinds (1 byte), version (7), the count of each kind (6), their names between spaces
 --                record  one entry a kind: its place in the header from 1 (1 byte), value (4), seq (7)
 --              All numbers are little-endian. What an entry of an `event` kind says is how many events were counted.

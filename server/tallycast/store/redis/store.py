@@ -15,13 +15,13 @@ from redis.exceptions import RedisClusterException, RedisError
 from tallycast.errors import Unavailable
 from tallycast.kinds import Kinds, Reaction
 from tallycast.store.base import Applied, Reading, Snapshot
-from tallycast.store.redis_batch import SCRIPT, Packer, Reader
-from tallycast.store.redis_client import ANSWER_S, connect
-from tallycast.store.redis_feed import Feed
-from tallycast.store.redis_keys import HEADER, Keys
-from tallycast.store.redis_servers import Command, Confirmation, OneServer, Servers, Shards, command, send
-from tallycast.store.redis_trouble import explain
-from tallycast.store.redis_url import RedisUrl
+from tallycast.store.redis.batch import SCRIPT, Packer, Reader
+from tallycast.store.redis.client import ANSWER_S, connect
+from tallycast.store.redis.feed import Feed
+from tallycast.store.redis.keys import HEADER, Keys
+from tallycast.store.redis.servers import Command, Confirmation, OneServer, Servers, Shards, command, send
+from tallycast.store.redis.trouble import explain
+from tallycast.store.redis.url import RedisUrl
 
 log = logging.getLogger("tallycast.redis")
 

@@ -18,7 +18,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tallycast.store.redis_servers import NotConfirmedError
+from tallycast.store.redis.servers import NotConfirmedError
 
 # The first that fits holds.
 BY_TYPE: tuple[tuple[type[Exception], str, str], ...] = (

@@ -18,11 +18,11 @@ from itertools import count, islice
 
 from tallycast.errors import Unavailable
 from tallycast.store.base import Snapshot
-from tallycast.store.redis_client import connect
-from tallycast.store.redis_keys import Keys, snapshot_of
-from tallycast.store.redis_link import Link, end
-from tallycast.store.redis_routes import TROUBLE, routes_of
-from tallycast.store.redis_url import RedisUrl
+from tallycast.store.redis.client import connect
+from tallycast.store.redis.keys import Keys, snapshot_of
+from tallycast.store.redis.link import Link, end
+from tallycast.store.redis.routes import TROUBLE, routes_of
+from tallycast.store.redis.url import RedisUrl
 
 log = logging.getLogger("tallycast.redis")
 
@@ -32,7 +32,7 @@ SWEEP_S = 1.0
 SWEPT_ITEMS = 50  # in a sweep
 LEAST_PAUSE_S = 0.05
 TRY_AGAIN_S = 0.25  # after a reading that failed, or until the cluster is asked again who has what
-RENEW = resources.files("tallycast.store").joinpath("scripts/renew.lua").read_bytes()
+RENEW = resources.files("tallycast.store.redis").joinpath("scripts/renew.lua").read_bytes()
 WARN_AGAIN_S = 60.0  # of the same
 
 Read = Callable[[Collection[str]], Awaitable[dict[str, Snapshot]]]

@@ -1,0 +1,1 @@
+"""The store that many hubs share."""
