@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import pytest
 
 from tallycast import wire
 from tallycast.errors import Unavailable
 from tallycast.frames import payloads
-from tallycast.hub import LINGER_S, Hub, Item
+from tallycast.hub import LINGER_S, Hub
+from tallycast.items import Item
 from tallycast.kinds import Reaction
 from tallycast.metrics import Metrics
 from tallycast.store.base import Applied, Reading, Snapshot
@@ -30,6 +31,9 @@ class Shelf:
         self.open.set()
         self.broken = False
         self.followed: dict[str, Callable[[Snapshot], None]] = {}
+        self.viewers_told: list[dict[str, int]] = []
+        self.viewers_asked: list[set[str]] = []
+        self.viewers_elsewhere: dict[str, int] = {}
 
     async def read(self, items: Collection[str], pairs: Collection[tuple[str, str]]) -> Reading:
         self.asked.append((set(items), set(pairs)))
@@ -50,6 +54,17 @@ class Shelf:
     def unfollow(self, items: Collection[str]) -> None:
         for item in items:
             del self.followed[item]
+
+    async def tell_viewers(self, here: Mapping[str, int]) -> None:
+        self.viewers_told.append(dict(here))
+        if self.broken:
+            raise Unavailable("no disk")
+
+    async def count_viewers(self, items: Collection[str]) -> dict[str, int]:
+        self.viewers_asked.append(set(items))
+        if self.broken:
+            raise Unavailable("no disk")
+        return self.viewers_elsewhere
 
     async def ping(self) -> None:
         raise NotImplementedError

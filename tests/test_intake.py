@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import orjson
 import pytest
@@ -42,6 +42,12 @@ class SlowLedger:
         raise NotImplementedError
 
     def unfollow(self, items: Collection[str]) -> None:
+        raise NotImplementedError
+
+    async def tell_viewers(self, here: Mapping[str, int]) -> None:
+        raise NotImplementedError
+
+    async def count_viewers(self, items: Collection[str]) -> dict[str, int]:
         raise NotImplementedError
 
     async def ping(self) -> None:

@@ -10,89 +10,18 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from tallycast import wire
 from tallycast.errors import Unavailable
+from tallycast.items import Item, Watcher, Write
 from tallycast.metrics import Metrics
+from tallycast.presence import BEAT_S, Presence
 from tallycast.store.base import Reading, Snapshot, Store
 
 log = logging.getLogger("tallycast.hub")
 
 LINGER_S = 30.0  # how long an item that nobody watches any more stays in memory, for those who come back
 MOST_IDLE = 50_000  # …and how many of them do at most
-
-
-Write = Callable[[bytes], object]
-
-
-class Watcher(Protocol):
-    """Whom the hub writes to: `stale` is None, or those of its `items` that moved while it could not be written to."""
-
-    items: tuple[Item, ...]
-    stale: set[Item] | None
-
-    @property
-    def write(self) -> Write:
-        """Takes one or more whole WebSocket frames."""
-        ...
-
-
-class Item:
-    """An item in memory: its newest counts, who watches it, when it was last sent."""
-
-    __slots__ = ("_audience", "_body", "_frame", "dirty", "loaded", "sent_s", "snapshot", "watchers")
-
-    def __init__(self, name: str) -> None:
-        self.snapshot = Snapshot(name, 0, {})
-        self.watchers: set[Watcher] = set()
-        self.loaded = False
-        self.dirty = False
-        self.sent_s = float("-inf")
-        self._body: bytes | None = None
-        self._frame: bytes | None = None
-        self._audience: tuple[list[Write], list[set[Item]]] | None = None
-
-    def move(self, snapshot: Snapshot) -> bool:
-        """Take newer counts; False when they are not newer than those here."""
-        self.loaded = True
-        if snapshot.v <= self.snapshot.v:
-            return False
-        self.snapshot = snapshot
-        self._body = self._frame = None
-        return True
-
-    @property
-    def body(self) -> bytes:
-        """wire.body() of the newest counts, made once a version."""
-        if self._body is None:
-            self._body = wire.body(self.snapshot)
-        return self._body
-
-    @property
-    def frame(self) -> bytes:
-        """The counts frame of the newest counts, made once a version."""
-        if self._frame is None:
-            self._frame = wire.counts(self.body)
-        return self._frame
-
-    @property
-    def audience(self) -> tuple[list[Write], list[set[Item]]]:
-        """How to write to each watcher that can be written to, and what is stale of each other.
-
-        Made once until the watchers change (see audience_changed): looking at each watcher at each frame costs 6 % of
-        fan-out.
-        """
-        if self._audience is None:
-            self._audience = (
-                [watcher.write for watcher in self.watchers if watcher.stale is None],
-                [watcher.stale for watcher in self.watchers if watcher.stale is not None],
-            )
-        return self._audience
-
-    def audience_changed(self) -> None:
-        """A watcher came, left, was paused or goes on."""
-        self._audience = None
 
 
 class View(NamedTuple):
@@ -122,12 +51,13 @@ class Hub:
         self._fresh: list[Item] = []  # moved since the last flush
         self._waiting: list[Item] = []  # moved, and sent less than a tick ago
         self._returning: dict[Watcher, None] = {}  # read again after a pause
+        self._recounted: list[Item] = []  # watched by more or fewer, which some of them want to know
         self._ticking = False
         self._tick_at_s = 0.0  # when the last tick was due, or the one that is waited for is
         self._rest_until_s = float("-inf")
         self._reads: list[tuple[Sequence[str], str | None, ReadDone]] = []
         self._reading: asyncio.Task[None] | None = None
-        self.watchings = 0
+        self._presence = Presence(store)
 
     # Who watches what
 
@@ -146,18 +76,25 @@ class Hub:
             return False
         item.watchers.add(watcher)
         item.audience_changed()
-        self.watchings += 1
+        self._presence.moved(item)
         self._idle.pop(item, None)
         return True
 
     def unwatch(self, watcher: Watcher, item: Item) -> None:
         """Send it no more. No error where it did not watch."""
         if watcher in item.watchers:
+            self.tell_viewers(watcher, item, wanted=False)
             item.watchers.remove(watcher)
             item.audience_changed()
-            self.watchings -= 1
+            self._presence.moved(item)
             if not item.watchers:
                 self._idle[item] = self._now_s()
+
+    def tell_viewers(self, watcher: Watcher, item: Item, *, wanted: bool) -> None:
+        """From now on tell `watcher` how many watch the item, or no more. read_then() before its snapshot is made."""
+        if wanted != item.tells(watcher):
+            item.tell_viewers(watcher, wanted=wanted)
+            self._presence.curious(item)
 
     def forget_idle(self) -> None:
         """Let go of items that nobody has watched in the last LINGER_S seconds."""
@@ -200,6 +137,7 @@ class Hub:
             if isinstance(result, Reading):
                 for snapshot in result.snapshots.values():
                     self._hear(snapshot)
+                await self._presence.learn()
             for _, _, done in wishes:
                 try:
                     done(result)
@@ -210,7 +148,7 @@ class Hub:
     async def read(self, names: Sequence[str], actor: str | None) -> list[View]:
         """The newest counts of `names` in their order, with what `actor` says if given. Raises Unavailable."""
         items = [self._items.get(name) for name in names]
-        if actor is None and all(item is not None and item.loaded for item in items):
+        if actor is None and all(item is not None and item.known for item in items):
             return [View(item.snapshot, None) for item in items if item is not None]
         answer: asyncio.Future[Reading] = asyncio.get_running_loop().create_future()
 
@@ -228,6 +166,25 @@ class Hub:
             View(reading.snapshots[name], None if actor is None else reading.mine.get((name, actor), {}))
             for name in names
         ]
+
+    # How many watch
+
+    async def share_presence(self) -> None:
+        """Tell the other hubs how many watch here, and the curious how many do everywhere, once in BEAT_S seconds.
+
+        Runs until it is cancelled.
+        """
+        while True:
+            due_s = self._now_s() + BEAT_S
+            try:
+                recounted = await self._presence.beat()
+            except Exception:
+                log.exception("sharing who watches failed")
+            else:
+                self._recounted += recounted
+                if recounted:
+                    self._tick_later()
+            await asyncio.sleep(max(due_s - self._now_s(), 0.0))
 
     def _hear(self, snapshot: Snapshot) -> None:
         """The store says how an item stands."""
@@ -314,33 +271,46 @@ class Hub:
             return
         self._ticking = False
         waiting, self._waiting = self._waiting, []
+        recounted, self._recounted = self._recounted, []
         returning, self._returning = self._returning, {}
-        self._send(waiting, now_s)
+        self._send(waiting, now_s, recounted)
         for watcher in returning:
             stale = watcher.stale or ()
             self._set_stale(watcher, None)
-            watcher.write(b"".join([item.frame for item in stale]))
+            watcher.write(b"".join([item.frame_for(watcher) for item in stale]))
 
-    def _send(self, items: Sequence[Item], now_s: float) -> None:
-        frames = size_bytes = 0
-        bundles: dict[Write, list[bytes]] = {}
+    def _send(self, items: Sequence[Item], now_s: float, recounted: Sequence[Item] = ()) -> None:
+        """Send the counts of `items` to all who watch them, those of `recounted` to whom wants to know how many do."""
+        parcels: list[tuple[bytes, list[Write]]] = []
+        for item in recounted:
+            if not item.dirty and item.curious:
+                parcels.append((item.curious_frame, item.audience.curious))
+                for stale in item.audience.stale:
+                    stale.add(item)
         for item in items:
             item.dirty = False
             item.sent_s = now_s
-            frame = item.frame
-            writes, stales = item.audience
-            if len(items) == 1:
-                for write in writes:
-                    write(frame)
-            else:  # each write is a system call, and those are the cost of fan-out
-                for write in writes:
-                    bundles.setdefault(write, []).append(frame)
+            plain, curious, stales = item.audience
+            if plain:
+                parcels.append((item.frame, plain))
+            if curious:
+                parcels.append((item.curious_frame, curious))
             for stale in stales:
                 stale.add(item)
+        frames = size_bytes = 0
+        for frame, writes in parcels:
             frames += len(writes)
             size_bytes += len(frame) * len(writes)
-        for write, bundle in bundles.items():
-            write(b"".join(bundle))
+        if len(parcels) == 1:
+            for write in parcels[0][1]:
+                write(parcels[0][0])
+        else:  # each write is a system call, and those are the cost of fan-out
+            bundles: dict[Write, list[bytes]] = {}
+            for frame, writes in parcels:
+                for write in writes:
+                    bundles.setdefault(write, []).append(frame)
+            for write, bundle in bundles.items():
+                write(b"".join(bundle))
         if frames:
             self._metrics.fanout_frames.inc(frames)
             self._metrics.fanout_bytes.inc(size_bytes)

@@ -60,13 +60,16 @@ class Service:
         self.hub = Hub(self.store, self.metrics, tick_s=settings.tick_ms / 1000, clock=self.now_s)
         self.intake = Intake(self.store, self.hub, self.metrics, clock=self.now_s)
         self._sweeping: asyncio.TimerHandle | None = None
+        self._sharing: asyncio.Task[None] | None = None
 
     # Life
 
     def start(self) -> None:
         """Begin the housekeeping that comes once a second."""
         if self._sweeping is None:
-            self._sweep_later(asyncio.get_running_loop())
+            loop = asyncio.get_running_loop()
+            self._sharing = loop.create_task(self.hub.share_presence())
+            self._sweep_later(loop)
 
     def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
         due_s = loop.time() + SWEEP_S
@@ -115,6 +118,9 @@ class Service:
         """Answer what was taken and let go of the store."""
         if self._sweeping is not None:
             self._sweeping.cancel()
+        if self._sharing is not None:
+            self._sharing.cancel()
+            await asyncio.wait([self._sharing], timeout=SWEEP_S)
         await self.intake.drain()
         await self.store.close()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tallycast import wire
 from tallycast.errors import CODES, Refused, Unavailable
-from tallycast.hub import Item
+from tallycast.items import Item
 from tallycast.store.base import Reading
 
 if TYPE_CHECKING:
@@ -150,6 +150,7 @@ class Viewer:
         if self._reads >= MOST_READS:
             raise Refused("rate_limited", "too many subscriptions at once: wait for their snapshots", retry_after_s=1.0)
         names = wire.check_items(message.get("items"))
+        curious = wire.check_viewers(message)
         actor = self.actor
         try:
             self.service.check_view(actor, names)
@@ -165,8 +166,10 @@ class Viewer:
         items = [hub.item(name) for name in names]
         new = [item for item in items if hub.watch(self, item)]
         self.items += tuple(new)
-        if actor is None and all(item.loaded for item in items):
-            self.write(wire.snapshot(ref, [item.body for item in items]))
+        for item in items:
+            hub.tell_viewers(self, item, wanted=curious)
+        if actor is None and all(item.known for item in items):
+            self.write(wire.snapshot(ref, [item.body_for(self) for item in items]))
             return
         self._reads += 1
 
@@ -176,10 +179,10 @@ class Viewer:
                 self._unwatch(new)
                 self.refused(ref, result)
             elif actor is None:
-                self.write(wire.snapshot(ref, [item.body for item in items]))
+                self.write(wire.snapshot(ref, [item.body_for(self) for item in items]))
             else:
                 mine = [result.mine.get((name, actor.name), {}) for name in names]
-                bodies = [wire.with_mine(item.body, its) for item, its in zip(items, mine, strict=True)]
+                bodies = [wire.with_mine(item.body_for(self), its) for item, its in zip(items, mine, strict=True)]
                 self.write(wire.snapshot(ref, bodies))
 
         hub.read_then(names, actor.name if actor else None, done)

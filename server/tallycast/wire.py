@@ -57,6 +57,14 @@ def check_ref(message: dict[str, Any]) -> int | None:
     return ref
 
 
+def check_viewers(message: dict[str, Any]) -> bool:
+    """Whether a subscription wants to be told how many watch. Raises Refused (`bad_request`)."""
+    viewers = message.get("viewers", False)
+    if type(viewers) is not bool:
+        raise Refused("bad_request", "viewers must be true or false")
+    return viewers
+
+
 def check_item(item: object) -> str:
     """An item id. Raises Refused (`bad_item`)."""
     if type(item) is not str or not ITEM.fullmatch(item):
@@ -82,6 +90,11 @@ def body(snapshot: Snapshot) -> bytes:
 def counts(body: bytes) -> bytes:
     """The frame that tells viewers of new counts."""
     return frames.text(b'{"ev":"counts",' + body + b"}")
+
+
+def with_viewers(body: bytes, viewers: int) -> bytes:
+    """A body with how many watch the item after it."""
+    return b'%b,"viewers":%d' % (body, viewers)
 
 
 def with_mine(body: bytes, mine: dict[str, int]) -> bytes:

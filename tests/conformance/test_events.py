@@ -3,61 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import httpx
 
-from hubs import SECONDS, running
+from hubs import running
 from lanes import LANES, Lane
+from stream import streaming
 from talk import Talk
 from web import check_problem
-
-
-class Event(NamedTuple):
-    """One event of the stream; a comment has no name and its text as data."""
-
-    name: str
-    id: str
-    data: Any
-
-
-class Stream:
-    """An open stream of events."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self.answer = answer
-        self._lines = answer.aiter_lines()
-
-    async def next(self, timeout_s: float = SECONDS) -> Event:
-        """The next event or comment."""
-        fields: dict[str, str] = {}
-        async with asyncio.timeout(timeout_s):
-            async for line in self._lines:
-                if line.startswith(":"):
-                    return Event("", "", line)
-                if not line and "data" in fields:
-                    return Event(fields.get("event", "message"), fields.get("id", ""), json.loads(fields["data"]))
-                name, _, value = line.partition(":")
-                fields[name] = value.removeprefix(" ")
-        raise EOFError
-
-    async def counts(self) -> Event:
-        """The next event that is no comment."""
-        while not (event := await self.next()).name:
-            pass
-        return event
-
-
-@asynccontextmanager
-async def streaming(web: httpx.AsyncClient, *items: str, **headers: str) -> AsyncIterator[Stream]:
-    """The stream of the items for one block."""
-    async with web.stream("GET", "/v1/events", params={"item": list(items)}, headers=headers) as answer:
-        assert answer.status_code == 200, answer
-        yield Stream(answer)
 
 
 async def test_the_stream_is_one_of_events_that_nobody_caches(web: httpx.AsyncClient, item: str) -> None:

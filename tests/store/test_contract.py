@@ -245,6 +245,11 @@ async def test_everything_is_there_again_after_a_restart(opening: Callable[[], S
     await store.close()
 
 
+async def test_the_own_viewers_are_not_among_those_elsewhere(store: Store) -> None:
+    await store.tell_viewers({"post:1": 3})
+    assert (await store.count_viewers(["post:1"])).get("post:1", 0) == 0
+
+
 async def test_a_ping_answers_and_counts_nothing(store: Store) -> None:
     before = await react(store, Reaction(POST, ANN, "love", 1))
     await store.ping()

@@ -18,8 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from tallycast import frames, wire
 from tallycast.handshake import Admission
-from tallycast.hub import Item
-from tallycast.routes.incoming import asked_items, headers_of, peer_of
+from tallycast.items import Item
+from tallycast.routes.incoming import asked_items, asked_viewers, headers_of, peer_of
 from tallycast.service import Service
 
 COMMENT_S = 15.0  # of quiet; proxies cut a connection that says nothing for 30 to 60 s
@@ -49,13 +49,14 @@ class EventStream(Response):
     It is a Watcher to the hub, and what the hub writes in one turn of the event loop goes out together.
     """
 
-    def __init__(self, service: Service, admission: Admission, names: Sequence[str]) -> None:
+    def __init__(self, service: Service, admission: Admission, names: Sequence[str], *, viewers: bool) -> None:
         super().__init__(headers=HEADERS)
         del self.headers["Content-Length"]
         self.stale: set[Item] | None = None
         self._service = service
         self._admission = admission
         self._names = names
+        self._curious = viewers
         self.items: tuple[Item, ...] = ()
         self._frames: list[bytes] = []
         self._wake = asyncio.Event()
@@ -84,6 +85,7 @@ class EventStream(Response):
             self.items = tuple(hub.item(name) for name in self._names)
             for item in self.items:
                 hub.watch(self, item)
+                hub.tell_viewers(self, item, wanted=self._curious)
             # Watched first and read then: no change in between is missed. Raises Unavailable, which becomes a 503.
             await hub.read(self._names, None)
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -99,7 +101,7 @@ class EventStream(Response):
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         leaving = asyncio.create_task(self._until_left(receive))
-        self._frames = [item.frame for item in self.items]
+        self._frames = [item.frame_for(self) for item in self.items]
         text = b"retry: %d\n\n" % random.randint(*RETRY_MS) + self._events()
         last = False
         try:
@@ -145,13 +147,14 @@ async def events(request: Request) -> Response:
     """Counts of up to items_per_viewer items as they move. Raises Refused where a socket's handshake would."""
     service: Service = request.app.state.service
     items = asked_items(request, service.settings.items_per_viewer)
+    viewers = asked_viewers(request)
     admission = service.gate.admit(headers_of(request), peer_of(request))
     try:
         service.check_view(admission.actor, items)
     except BaseException:
         service.gate.leave(admission)
         raise
-    return EventStream(service, admission, items)
+    return EventStream(service, admission, items, viewers=viewers)
 
 
 routes = [Route("/v1/events", events)]

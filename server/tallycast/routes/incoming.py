@@ -28,6 +28,14 @@ def asked_items(request: Request, most: int) -> list[str]:
     return [wire.check_item(name) for name in names]
 
 
+def asked_viewers(request: Request) -> bool:
+    """Whether the query wants to be told how many watch. Raises Refused (`bad_request`)."""
+    viewers = request.query_params.get("viewers", "false")
+    if viewers not in ("true", "false"):
+        raise Refused("bad_request", "viewers must be true or false")
+    return viewers == "true"
+
+
 async def read_body(request: Request, *, most_bytes: int, within_s: float) -> bytes:
     """The whole body, if it is at most `most_bytes` long and has come `within_s` seconds from now (0: whenever).
 

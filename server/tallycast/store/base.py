@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from tallycast.kinds import Reaction
+
+VIEWERS_S = 10.0
 
 
 class Snapshot(NamedTuple):
@@ -72,6 +74,18 @@ class Store(Protocol):
 
     def unfollow(self, items: Collection[str]) -> None:
         """Tell nothing more of these items."""
+        ...
+
+    async def tell_viewers(self, here: Mapping[str, int]) -> None:
+        """So many watch each of these items in this process, until another number is told; 0 for nobody.
+
+        To be called about once a second also when nothing has moved: the viewers of a process that is not heard of for
+        VIEWERS_S no longer count. What could not be told is told again with the next call.
+        """
+        ...
+
+    async def count_viewers(self, items: Collection[str]) -> dict[str, int]:
+        """How many watch each of these items in all other processes; an item that is absent has none."""
         ...
 
     async def ping(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -80,6 +80,13 @@ class SqliteStore:
 
     def unfollow(self, items: Collection[str]) -> None:
         """Nothing to do. See Store.unfollow."""
+
+    async def tell_viewers(self, here: Mapping[str, int]) -> None:
+        """Nobody to tell. See Store.tell_viewers."""
+
+    async def count_viewers(self, items: Collection[str]) -> dict[str, int]:
+        """There are no other processes. See Store.count_viewers."""
+        return {}
 
     async def ping(self) -> None:
         """Write a row and see it on the disk. See Store.ping."""

@@ -52,6 +52,20 @@ class Keys:
         """The control channel of one hub and node, `tag` says which and of which slot."""
         return f"{self.channel_prefix}{self.prefix}probe:{{{tag}}}"
 
+    @property
+    def hubs(self) -> str:
+        """The sorted set of the hubs that are heard of."""
+        return f"{self.prefix}hubs"
+
+    def here(self, hub: str) -> str:
+        """The hash of how many watch by item at that hub."""
+        return f"{self.prefix}viewers:{{{hub}}}"
+
+    @property
+    def migration(self) -> str:
+        """Says from where an unfinished migration comes. It is there as long as the store is no whole copy."""
+        return f"{self.prefix}migration"
+
     def pulse(self, number: int) -> str:
         """A key that is written to see that it can be; on a cluster there is a number for each node."""
         return f"{self.prefix}pulse:{{{number}}}"

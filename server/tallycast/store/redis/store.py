@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from tallycast.store.redis.batch import SCRIPT, Packer, Reader
 from tallycast.store.redis.client import ANSWER_S, connect
 from tallycast.store.redis.feed import Feed
 from tallycast.store.redis.keys import HEADER, Keys
+from tallycast.store.redis.presence import Presence
 from tallycast.store.redis.servers import Command, Confirmation, OneServer, Servers, Shards, command, send
 from tallycast.store.redis.trouble import explain
 from tallycast.store.redis.url import RedisUrl
@@ -28,6 +30,7 @@ log = logging.getLogger("tallycast.redis")
 Ack = Literal["memory", "replica", "disk"]
 
 CONFIRM_S = 0.5  # how long a replica or the disk may take
+PRESENCE_CONNECTIONS = 4
 REST_S = 0.25  # after a failure, until the next one may be waited for
 PULSES = 64  # keys of which at least one is on each node of a cluster; more nodes than that are looked at in part
 
@@ -53,6 +56,8 @@ class RedisStore:
         self._reader = Reader(kinds)
         self._confirmation = _confirmation(ack)
         self._feed = Feed(url, keys, self._read_items)
+        presence = connect(url, name="tallycast-presence", most=PRESENCE_CONNECTIONS)
+        self._presence = Presence(presence, keys, secrets.token_hex(8))
         self._turn = asyncio.Lock()
         self._closed = False
         self._writing, self._reading = _Way(), _Way()
@@ -94,6 +99,14 @@ class RedisStore:
         """Hear of them no more. See Store.unfollow."""
         self._feed.unfollow(items)
 
+    async def tell_viewers(self, here: Mapping[str, int]) -> None:
+        """Tell the other hubs. See Store.tell_viewers."""
+        await self._presence.tell(here)
+
+    async def count_viewers(self, items: Collection[str]) -> dict[str, int]:
+        """Ask for the other hubs' viewers. See Store.count_viewers."""
+        return await self._presence.count(items)
+
     async def ping(self) -> None:
         """Write a key to each server that has slots, confirmed as a reaction would be. See Store.ping."""
         now_s = int(time.time())
@@ -108,6 +121,7 @@ class RedisStore:
         if not self._closed:
             self._closed = True
             await self._feed.close()
+            await self._presence.close()
             async with self._turn:
                 await self._servers.close()
 
