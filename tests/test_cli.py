@@ -58,7 +58,7 @@ def test_its_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 def test_help_names_every_command_and_exit_code() -> None:
     shown = CliRunner().invoke(cli, ["--help"])
     assert shown.exit_code == 0
-    for word in ("serve", "watch", "react", "counts", "token", "check", "Exit codes", "130"):
+    for word in ("serve", "watch", "react", "counts", "token", "check", "migrate", "Exit codes", "130"):
         assert word in shown.output
 
 

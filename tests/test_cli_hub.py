@@ -139,6 +139,22 @@ def test_watch_prints_each_change_as_a_line_and_ends_well_with_ctrl_c(tallycast:
         assert (watching.returncode, rest, told) == (0, "", "")
 
 
+def test_watch_tells_how_many_watch_when_it_is_asked_to(tallycast: Run, environ: dict[str, str]) -> None:
+    watch = ("watch", "seen:1", "--viewers")
+    with started(*watch, env=environ, stdout=subprocess.PIPE) as watching:
+        assert watching.stdout is not None
+        assert watching.stdout.readline() == "seen:1 viewers=1\n"
+        with started(*watch, "--json", env=environ, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            assert watching.stdout.readline() == "seen:1 viewers=2\n"
+            while (told := json.loads(other.stdout.readline()))["viewers"] != 2:
+                pass
+            assert told == {"item": "seen:1", "v": 0, "counts": {}, "viewers": 2}
+        assert watching.stdout.readline() == "seen:1 viewers=1\n"
+        tallycast("react", "seen:1", "like")
+        assert watching.stdout.readline() == "seen:1 viewers=1 like=1\n"
+
+
 def test_watch_ends_quietly_when_nobody_reads_any_more(environ: dict[str, str]) -> None:
     with started("watch", "pipe:1", env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watching:
         assert watching.stdout is not None
@@ -149,14 +165,19 @@ def test_watch_ends_quietly_when_nobody_reads_any_more(environ: dict[str, str]) 
         assert watching.stderr.read() == ""
 
 
-def test_watch_shows_a_live_table_on_a_terminal(tallycast: Run, environ: dict[str, str]) -> None:
+@pytest.mark.parametrize("viewers", [(), ("--viewers",)])
+def test_watch_shows_a_live_table_on_a_terminal(
+    tallycast: Run, environ: dict[str, str], viewers: tuple[str, ...]
+) -> None:
+    item = f"table:{len(viewers)}"
     ours, theirs = pty.openpty()
-    with started("watch", "table:1", env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as watching:
+    with started("watch", item, *viewers, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as watching:
         os.close(theirs)
         shown = shows(ours, "never")
-        for label in ("table:1", "👍", "👏"):
+        for label in (item, "👍", "👏"):
             assert label in shown
-        tallycast("react", "table:1", "clap", "37")
+        assert ("watching" in shown) == bool(viewers)
+        tallycast("react", item, "clap", "37")
         assert "● live" in shows(ours, "37")
         watching.send_signal(signal.SIGINT)
         shows(ours, None)

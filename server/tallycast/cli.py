@@ -152,23 +152,32 @@ def check(store: str | None, prefix: str | None, kinds: str | None, repair: bool
 
 
 @cli.command()
-@click.option("--from", "source", metavar="URL", required=True, help="the store to copy: sqlite:///… or redis://…")
-@click.option("--to", "target", metavar="URL", required=True, help="the store to fill, which holds nothing yet")
+@click.option("--from", "source", metavar="URL", help="the store to copy: sqlite:///… or redis://… [TALLYCAST_STORE]")
+@click.option("--to", "target", metavar="URL", help="the store to fill, which holds nothing yet [TALLYCAST_STORE]")
 @_prefix_option
 @_kinds_option
 @_json_option
-def migrate(source: str, target: str, prefix: str | None, kinds: str | None, as_json: bool) -> int:
+def migrate(source: str | None, target: str | None, prefix: str | None, kinds: str | None, as_json: bool) -> int:
     """Copy all of a store to another one, and prove that the copy is right.
 
-    Hubs on either must be stopped. If it is interrupted, run it again.
+    Hubs on either must be stopped. If it is interrupted, run it again. One of both URLs may be left to the environment,
+    where nobody sees its password.
     """
+    if source is None and target is None:
+        raise click.UsageError("give --from, --to or both: the one that is not given is TALLYCAST_STORE")
     settings = Settings.load(os.environ, {"prefix": prefix, "kinds": kinds})
     from tallycast.progress import migrating
     from tallycast.settings import read_kinds
     from tallycast.store.migrate import migrate as migrate_store
 
     with migrating() as progress:
-        report = migrate_store(source, target, read_kinds(settings), prefix=settings.prefix, progress=progress)
+        report = migrate_store(
+            source or settings.store,
+            target or settings.store,
+            read_kinds(settings),
+            prefix=settings.prefix,
+            progress=progress,
+        )
     return _show(report, as_json=as_json)
 
 
@@ -242,12 +251,13 @@ def _talk(conversation: Coroutine[Any, Any, None]) -> int:
 @cli.command()
 @click.argument("items", nargs=-1, required=True, metavar="ITEM…", callback=_items)
 @_client_options
-def watch(items: tuple[str, ...], url: str, token: str | None, as_json: bool) -> int:
+@click.option("--viewers", is_flag=True, help="show how many watch each item too, this command among them")
+def watch(items: tuple[str, ...], url: str, token: str | None, as_json: bool, viewers: bool) -> int:
     """Show counts as they change, until Ctrl-C: a live table on a terminal, lines in a pipe."""
     from tallycast import commands
 
     try:
-        return _talk(commands.watch(url, token or None, items, as_json=as_json))
+        return _talk(commands.watch(url, token or None, items, as_json=as_json, viewers=viewers))
     except KeyboardInterrupt:
         return 0
 

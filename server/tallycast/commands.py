@@ -25,14 +25,14 @@ TIMEOUT_S = 10.0
 TABLE_S = 0.125  # between two drawings of the live table
 
 
-async def watch(url: str, token: str | None, items: Sequence[str], *, as_json: bool) -> None:
-    """Show counts as they change, until cancelled."""
+async def watch(url: str, token: str | None, items: Sequence[str], *, as_json: bool, viewers: bool) -> None:
+    """Show counts, and how many watch where `viewers` is set, as they change, until cancelled."""
     live = sys.stdout.isatty() and not as_json
     hub = Client(url, token=token, open_timeout_s=0, timeout_s=TIMEOUT_S, on_link=None if live else _tell)
     async with hub:
-        await hub.subscribe(*items)
+        await hub.subscribe(*items, viewers=viewers)
         if live:
-            await _show_live(hub, url, items)
+            await _show_live(hub, url, items, viewers=viewers)
         else:
             await _until_nobody_reads(_print_lines(hub, as_json=as_json))
 
@@ -67,14 +67,14 @@ async def _until_nobody_reads(printing: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(task, waiting, return_exceptions=True)
 
 
-async def _show_live(hub: Client, url: str, items: Sequence[str]) -> None:
+async def _show_live(hub: Client, url: str, items: Sequence[str], *, viewers: bool) -> None:
     from rich.console import Console
     from rich.live import Live
 
     from tallycast.screen import Board
 
     config = await client.config(url, timeout_s=TIMEOUT_S)
-    board = Board(items, config["kinds"])
+    board = Board(items, config["kinds"], viewers=viewers)
 
     async def read() -> None:
         async for counts in hub.updates():
@@ -176,8 +176,8 @@ def _keep(path: Path, token: str) -> None:
 
 def _line(counts: Counts, *, as_json: bool) -> str:
     if as_json:
-        shown: dict[str, Any] = counts._asdict()
-        if counts.mine is None:
-            del shown["mine"]
+        shown: dict[str, Any] = {name: value for name, value in counts._asdict().items() if value is not None}
         return json.dumps(shown, separators=(",", ":"))
-    return " ".join([counts.item, *(f"{kind}={count}" for kind, count in counts.counts.items())])
+    # In front of the counts: a kind may be called viewers too.
+    viewers = [] if counts.viewers is None else [f"viewers={counts.viewers}"]
+    return " ".join([counts.item, *viewers, *(f"{kind}={count}" for kind, count in counts.counts.items())])

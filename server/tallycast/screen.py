@@ -14,9 +14,13 @@ HIGHLIGHT_S = 1.5  # for which a change stands out
 
 
 class Board:
-    """The newest counts of some items, when each changed, and how to draw them. `now_s` is POSIX time."""
+    """The newest counts of some items, when each changed, and how to draw them. `now_s` is POSIX time.
 
-    def __init__(self, items: Sequence[str], kinds: Mapping[str, Mapping[str, Any]]) -> None:
+    `viewers`: with a column that tells how many watch each item.
+    """
+
+    def __init__(self, items: Sequence[str], kinds: Mapping[str, Mapping[str, Any]], *, viewers: bool = False) -> None:
+        self._viewers = viewers
         self._newest: dict[str, Counts | None] = dict.fromkeys(items)
         self._labels = {name: str(kind.get("emoji") or kind.get("label") or name) for name, kind in kinds.items()}
         self._changed_s: dict[tuple[str, str], float] = {}
@@ -38,12 +42,15 @@ class Board:
         table.add_column("item", overflow="fold")
         for label in self._labels.values():
             table.add_column(label, justify="right")
+        if self._viewers:
+            table.add_column("watching", justify="right")
         if link is not None:
             table.add_column("changed", justify="right")
         for item, counts in self._newest.items():
             cells = [self._cell(item, kind, counts, now_s) for kind in self._labels]
+            viewers = [_viewers(counts)] if self._viewers else []
             age = [] if link is None else [_age(counts, now_s)]
-            table.add_row(Text(item), *cells, *age)
+            table.add_row(Text(item), *cells, *viewers, *age)
         return table
 
     def _cell(self, item: str, kind: str, counts: Counts | None, now_s: float) -> Text:
@@ -55,6 +62,10 @@ class Board:
         return Text(
             f"{counts.counts.get(kind, 0):,}", style="bold reverse green" if fresh else "bold cyan" if said else ""
         )
+
+
+def _viewers(counts: Counts | None) -> Text:
+    return Text("…", style="dim") if counts is None or counts.viewers is None else Text(f"{counts.viewers:,}")
 
 
 def _age(counts: Counts | None, now_s: float) -> Text:

@@ -166,6 +166,7 @@ class Viewer:
         items = [hub.item(name) for name in names]
         new = [item for item in items if hub.watch(self, item)]
         self.items += tuple(new)
+        wishes = [(item, item.tells(self)) for item in items]
         for item in items:
             hub.tell_viewers(self, item, wanted=curious)
         if actor is None and all(item.known for item in items):
@@ -177,6 +178,9 @@ class Viewer:
             self._reads -= 1
             if isinstance(result, Unavailable):
                 self._unwatch(new)
+                for item, before in wishes:
+                    if self in item.watchers:
+                        hub.tell_viewers(self, item, wanted=before)
                 self.refused(ref, result)
             elif actor is None:
                 self.write(wire.snapshot(ref, [item.body_for(self) for item in items]))

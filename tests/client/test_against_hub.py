@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,12 +34,20 @@ def started_again(hub: OwnHub) -> Iterator[None]:
         process.wait(SECONDS)
 
 
-async def until_counts(updates: Updates, wanted: dict[str, int]) -> Counts:
+async def until(updates: Updates, wanted: Callable[[Counts], bool]) -> Counts:
     async with asyncio.timeout(SECONDS):
         async for found in updates:
-            if found.counts == wanted:
+            if wanted(found):
                 return found
     raise AssertionError("the updates ended")
+
+
+async def until_counts(updates: Updates, wanted: dict[str, int]) -> Counts:
+    return await until(updates, lambda found: found.counts == wanted)
+
+
+async def until_viewers(updates: Updates, wanted: int) -> Counts:
+    return await until(updates, lambda found: found.viewers == wanted)
 
 
 async def test_what_one_says_the_other_sees_and_http_tells_the_same(hub: OwnHub) -> None:
@@ -57,6 +65,19 @@ async def test_what_one_says_the_other_sees_and_http_tells_the_same(hub: OwnHub)
     assert await counts(hub.http, "post:1", "post:2") == [newest, Counts("post:2", 0, {})]
     (own,) = await counts(hub.http, "post:1", token=me.token)
     assert own.mine == {"clap": 7}
+
+
+async def test_how_many_watch_is_told_to_who_asks_until_they_ask_no_more(hub: OwnHub) -> None:
+    async with Client(hub.http) as mine:
+        assert (await mine.subscribe("post:1", viewers=True))["post:1"].viewers == 1
+        updates = mine.updates()
+        async with Client(hub.http) as other:
+            assert (await other.subscribe("post:1"))["post:1"].viewers is None
+            assert await until_viewers(updates, 2) == Counts("post:1", 0, {}, None, 2)
+            assert (await other.subscribe("post:1", viewers=True))["post:1"].viewers == 2
+        await until_viewers(updates, 1)
+        await mine.subscribe("post:1")
+        assert (await until(updates, lambda found: found.viewers is None)).counts == {}
 
 
 async def test_the_configuration_tells_the_rules(hub: OwnHub) -> None:
@@ -88,7 +109,7 @@ async def test_more_reactions_than_the_hub_takes_at_once_are_all_counted_in_time
 async def test_it_lives_through_a_restart_and_loses_nothing(tmp_path: Path) -> None:
     with running(tmp_path) as hub:
         async with Client(hub.http, token=hub.token("u:1"), base_s=0.05, timeout_s=2 * SECONDS) as mine:
-            await mine.subscribe("post:1")
+            await mine.subscribe("post:1", viewers=True)
             await mine.react("post:1", "clap", 1)
             hub.terminate()
             reactions = [asyncio.create_task(mine.react("post:1", "clap", value)) for value in range(2, 20)]
@@ -96,6 +117,9 @@ async def test_it_lives_through_a_restart_and_loses_nothing(tmp_path: Path) -> N
             with started_again(hub):
                 await asyncio.gather(*reactions)
                 assert (await until_counts(mine.updates(), {"clap": 19})).mine == {"clap": 19}
+                async with Client(hub.http) as other:
+                    await other.subscribe("post:1")
+                    await until_viewers(mine.updates(), 2)
 
 
 async def test_a_hub_that_stands_still_is_left_and_found_again(hub: OwnHub) -> None:

@@ -1,23 +1,16 @@
-"""The session alone: whatever comes in whatever order, it ends at the server's truth."""
+"""The session alone: what it makes of each message, and what it sends when."""
 
 from __future__ import annotations
 
 import json
-from collections import deque
 from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from scripted import Truth
-from tallycast_client.errors import AuthRefused, Refused
+from tallycast_client.errors import AuthRefused, ProtocolError, Refused
 from tallycast_client.messages import Counts, chunks
 from tallycast_client.session import Bye, Changed, Failed, Session, Settled
-
-ITEMS = st.sampled_from(["post:1", "post:2"])
 
 
 def opened(**options: Any) -> Session:
@@ -295,7 +288,7 @@ def test_items_are_cut_into_messages_of_at_most_four_kibibytes(count: int) -> No
     cut = list(chunks(items))
     assert [item for chunk in cut for item in chunk] == items
     session = opened()
-    refs = session.subscribe(items)
+    refs = session.subscribe(items, viewers=True)
     assert len(refs) == len(cut)
     for ref in refs:
         (data,) = session.take(0)
@@ -303,176 +296,103 @@ def test_items_are_cut_into_messages_of_at_most_four_kibibytes(count: int) -> No
         session.receive(snapshot(ref), 0)
 
 
-class AnyOrder(RuleBasedStateMachine):
-    """A session, a hub by the book, and a wire between them that delivers in order, or breaks."""
-
-    @initialize()
-    def begin(self) -> None:
-        self.truth = Truth()
-        self.session = Session(Random(1), authenticates=True)
-        self.now_s = 0.0
-        self.to_hub: deque[dict[str, Any]] = deque()
-        self.to_client: deque[dict[str, Any]] = deque()
-        self.watched: set[str] = set()
-        self.wanted: set[str] = set()
-        self.waiting: set[int] = set()
-        self.wishes: dict[tuple[str, str], int] = {}
-        self.events: dict[str, set[str]] = {}
-        self.connected = False
-        self.history: dict[str, list[dict[str, Any]]] = {}  # every frame that an item ever had
-        self.seen: dict[str, int] = {}
-        self.connect()
-        self.subscribe("post:1")
-        self.for_a_while_all_is_well()
-
-    @rule(item=ITEMS)
-    def subscribe(self, item: str) -> None:
-        self.wanted.add(item)
-        self.waiting.update(self.session.subscribe([item]))
-
-    @rule(item=ITEMS)
-    def unsubscribe(self, item: str) -> None:
-        self.wanted.discard(item)
-        self.seen.pop(item, None)
-        self.waiting.update(self.session.unsubscribe([item]))
-
-    @rule(item=ITEMS, value=st.integers(0, 50))
-    def clap(self, item: str, value: int) -> None:
-        self.wishes[item, "clap"] = value
-        self.waiting.add(self.session.react(item, "clap", value, 7))
-
-    @rule(item=ITEMS, kind=st.sampled_from(["like", "dislike"]), value=st.integers(0, 1))
-    def judge(self, item: str, kind: str, value: int) -> None:
-        if value:
-            self.wishes |= {(item, "like"): 0, (item, "dislike"): 0}
-        self.wishes[item, kind] = value
-        self.waiting.add(self.session.react(item, kind, value, 7))
-
-    @rule(item=ITEMS)
-    def share(self, item: str) -> None:
-        ids = self.events.setdefault(item, set())
-        ids.add(f"event-{item}-{len(ids)}")
-        self.waiting.add(self.session.event(item, "share", f"event-{item}-{len(ids) - 1}"))
-
-    @rule(item=ITEMS)
-    def somebody_else_reacts(self, item: str) -> None:
-        value = 1 - self.truth.mine(item, "somebody").get("love", 0)
-        self.count("somebody", {"item": item, "kind": "love", "value": value})
-
-    @precondition(lambda self: self.connected and self.history)
-    @rule(data=st.data())
-    def an_old_frame_comes_again(self, data: st.DataObject) -> None:
-        item = data.draw(st.sampled_from(sorted(self.history)))
-        self.to_client.append(data.draw(st.sampled_from(self.history[item])))
-
-    def count(self, actor: str, message: dict[str, Any]) -> None:
-        item = message["item"]
-        before = self.truth.versions.get(item)
-        self.truth.react(actor, message)
-        if self.truth.versions.get(item) != before:
-            frame = {"ev": "counts", **self.truth.body(item)}
-            self.history.setdefault(item, []).append(frame)
-            if item in self.watched:
-                self.to_client.append(frame)
-
-    @invariant()
-    def what_is_known_was_true_once_and_never_goes_back(self) -> None:
-        for item in self.wanted if hasattr(self, "wanted") else ():
-            newest = self.session.newest(item)
-            if newest is not None and newest.v:
-                assert newest.counts == next(f["counts"] for f in self.history[item] if f["v"] == newest.v)
-                assert newest.v >= self.seen.get(item, 0)
-                self.seen[item] = newest.v
-
-    @precondition(lambda self: not self.connected)
-    @rule()
-    def connect(self) -> None:
-        self.connected = True
-        self.watched = set()
-        self.session.opened()
-        self.session.authenticate("me")
-
-    @precondition(lambda self: self.connected)
-    @rule()
-    def cut(self) -> None:
-        self.connected = False
-        self.to_hub.clear()
-        self.to_client.clear()
-        self.watched = set()
-        self.session.lost()
-
-    @rule(seconds=st.floats(0, 2))
-    def send(self, seconds: float) -> None:
-        self.now_s += seconds
-        self.to_hub.extend(json.loads(data) for data in self.session.take(self.now_s))
-
-    @precondition(lambda self: bool(self.to_hub))
-    @rule()
-    def the_hub_works(self) -> None:
-        message = self.to_hub.popleft()
-        ref = message["ref"]
-        match message["op"]:
-            case "auth":
-                self.to_client.append({"ev": "auth", "ref": ref, "actor": "me"})
-            case "subscribe":
-                self.watched.update(message["items"])
-                items = [self.truth.body(item, "me") for item in message["items"]]
-                self.to_client.append({"ev": "snapshot", "ref": ref, "items": items})
-            case "unsubscribe":
-                self.watched.difference_update(message["items"])
-                self.to_client.append({"ev": "ok", "ref": ref})
-            case "react":
-                self.count("me", message)
-                self.to_client.append({"ev": "ack", "ref": ref, **self.truth.body(message["item"], "me")})
-
-    @precondition(lambda self: bool(self.to_hub) and self.to_hub[0]["op"] != "auth")
-    @rule(code=st.sampled_from(["rate_limited", "unavailable"]))
-    def the_hub_cannot_now(self, code: str) -> None:
-        message = self.to_hub.popleft()
-        self.to_client.append(
-            {"ev": "error", "ref": message["ref"], "code": code, "message": "later", "retry_after": 0.5}
-        )
-
-    @precondition(lambda self: bool(self.to_client))
-    @rule()
-    def the_client_reads(self) -> None:
-        for effect in self.session.receive(self.to_client.popleft(), self.now_s):
-            if isinstance(effect, Settled):
-                assert not isinstance(effect.answer, Refused)
-                self.waiting.remove(effect.ref)  # answered once, and only what was asked
-            else:
-                assert isinstance(effect, Changed)
-
-    @precondition(lambda self: self.connected)
-    @rule()
-    def for_a_while_all_is_well(self) -> None:
-        for _ in range(10_000):
-            self.send(1.0)
-            if not self.to_hub and not self.to_client and self.session.wake_s(self.now_s) is None:
-                return
-            while self.to_hub:
-                self.the_hub_works()
-            while self.to_client:
-                self.the_client_reads()
-        raise AssertionError("it never comes to rest")
-
-    def teardown(self) -> None:
-        if not hasattr(self, "session"):
-            return
-        if not self.connected:
-            self.connect()
-        self.for_a_while_all_is_well()
-        assert self.waiting == set()
-        assert set(self.session.items) == self.wanted == self.watched
-        for item in self.wanted:
-            assert self.session.newest(item) == Counts(**self.truth.body(item, "me"))
-        for (item, kind), value in self.wishes.items():
-            assert self.truth.mine(item, "me").get(kind, 0) == value
-        for item, ids in self.events.items():
-            assert self.truth.counts(item)["share"] == len(ids)
+def viewers(n: int, v: int = 5) -> dict[str, Any]:
+    """A counts frame of post:1 that tells how many watch."""
+    return {**counts(v), "viewers": n}
 
 
-AnyOrder.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-TestItEndsAtTheTruthInWhateverOrderThingsCome = AnyOrder.TestCase
+def asks(session: Session) -> list[tuple[str, list[str], bool]]:
+    """What goes out now about items: the operation, the items, whether viewers are asked for."""
+    return [(m["op"], m["items"], m.get("viewers", False)) for m in sent(session)]
+
+
+def counted() -> Session:
+    """A session that watches post:1 at version 5, and knows of 3 viewers."""
+    session = opened()
+    (ref,) = session.subscribe(["post:1"], viewers=True)
+    session.take(0)
+    session.receive(snapshot(ref, {"item": "post:1", "v": 5, "counts": {"like": 5}, "viewers": 3}), 0)
+    return session
+
+
+def test_how_many_watch_is_told_with_the_counts_and_a_change_of_it_alone_is_a_change() -> None:
+    session = counted()
+    assert session.newest("post:1") == Counts("post:1", 5, {"like": 5}, viewers=3)
+    assert session.receive(viewers(4), 0) == [Changed("post:1")]
+    assert session.receive(viewers(4), 0) == []
+    assert session.receive(viewers(6, v=7), 0) == [Changed("post:1")]
+    assert session.newest("post:1") == Counts("post:1", 7, {"like": 7}, viewers=6)
+
+
+def test_how_many_watch_is_not_taken_from_a_frame_that_is_older_than_the_counts() -> None:
+    session = counted()
+    session.receive(viewers(4, v=7), 0)
+    assert session.receive(viewers(9, v=6), 0) == []
+    assert session.newest("post:1") == Counts("post:1", 7, {"like": 7}, viewers=4)
+
+
+def test_an_ack_says_nothing_of_viewers() -> None:
+    session = counted()
+    ref = session.react("post:1", "like", 1, 100)
+    session.take(0)
+    ack = {"ev": "ack", "ref": ref, "item": "post:1", "v": 6, "counts": {"like": 6}, "mine": {"like": 1}}
+    assert session.receive(ack, 0)[1] == Settled(ref, (Counts("post:1", 6, {"like": 6}, {"like": 1}),))
+    assert session.newest("post:1") == Counts("post:1", 6, {"like": 6}, {"like": 1}, 3)
+
+
+def test_subscribing_again_without_viewers_ends_them() -> None:
+    session = counted()
+    (ref,) = session.subscribe(["post:1"])
+    assert asks(session) == [("subscribe", ["post:1"], False)]
+    answer = snapshot(ref, {"item": "post:1", "v": 5, "counts": {"like": 5}})
+    assert session.receive(answer, 0)[0] == Changed("post:1")
+    assert session.newest("post:1") == Counts("post:1", 5, {"like": 5})
+    session.lost()
+    session.opened()
+    assert asks(session) == [("subscribe", ["post:1"], False)]
+
+
+def test_a_new_connection_asks_for_each_item_as_it_was_asked_for_before() -> None:
+    session = counted()
+    (ref,) = session.subscribe(["post:2"])
+    session.take(0)
+    session.receive(snapshot(ref, {"item": "post:2", "v": 5, "counts": {}}), 0)
+    session.lost()
+    session.opened()
+    (plain,) = sent(session)
+    session.receive(snapshot(plain["ref"], {"item": "post:2", "v": 5, "counts": {}}), 0)
+    assert (plain["items"], "viewers" in plain) == (["post:2"], False)
+    assert asks(session) == [("subscribe", ["post:1"], True)]
+
+
+def test_a_wish_for_viewers_that_the_hub_refuses_leaves_the_item_watched_as_it_was_also_on_a_new_connection() -> None:
+    session = watching()
+    (ref,) = session.subscribe(["post:1"], viewers=True)
+    session.take(0)
+    session.lost()
+    session.opened()
+    (again,) = sent(session)
+    assert (again["items"], "viewers" in again) == (["post:1"], False)
+    session.receive(snapshot(again["ref"], {"item": "post:1", "v": 5, "counts": {"like": 5}}), 0)
+    assert asks(session) == [("subscribe", ["post:1"], True)]
+    (effect,) = session.receive({"ev": "error", "ref": ref, "code": "forbidden", "message": "no"}, 0)
+    assert isinstance(effect, Settled)
+    assert session.items == ["post:1"]
+    session.lost()
+    session.opened()
+    assert asks(session) == [("subscribe", ["post:1"], False)]
+
+
+def test_a_hub_that_does_not_tell_how_many_watch_is_not_taken_for_one_that_does() -> None:
+    session = counted()
+    session.lost()
+    session.opened()
+    (message,) = sent(session)
+    session.receive(snapshot(message["ref"], {"item": "post:1", "v": 5, "counts": {"like": 5}}), 0)
+    assert session.newest("post:1") == Counts("post:1", 5, {"like": 5})
+
+
+@pytest.mark.parametrize("wrong", [True, "3", 1.5, [3]])
+def test_viewers_that_are_no_integer_are_no_message_of_a_hub(wrong: object) -> None:
+    with pytest.raises(ProtocolError, match="not of the types"):
+        counted().receive({**counts(7), "viewers": wrong}, 0)

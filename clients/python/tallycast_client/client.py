@@ -21,7 +21,7 @@ Answer = tuple[Counts, ...]
 
 
 class Updates:
-    """Newest counts of subscribed items as they change; begins with those that are known.
+    """Newest counts of subscribed items as they, or how many watch, change; begins with those that are known.
 
     It holds no queue, only which items changed since it was last asked: who reads slowly gets the newest of each.
     Ends when the client is closed, and raises what the client failed with.
@@ -150,14 +150,18 @@ class Client:
         self._readers.add(reader)
         return reader
 
-    async def subscribe(self, *items: str) -> dict[str, Counts]:
+    async def subscribe(self, *items: str, viewers: bool = False) -> dict[str, Counts]:
         """Watch items, over all connections to come; their counts by item.
+
+        `viewers`: be told how many connections watch them, this one among them. The newest subscription to an item
+        decides: subscribing again without it ends that.
 
         Raises ValueError for what is no item id, Refused, OperationTimeout, ClientClosed. Where the hub refuses some,
         the others are watched all the same; `items` tells.
         """
         self._check_open()
-        answers = await self._ask(self._session.subscribe(items), f"subscription to {len(items)} items")
+        refs = self._session.subscribe(items, viewers=viewers)
+        answers = await self._ask(refs, f"subscription to {len(items)} items")
         return {counts.item: self.newest(counts.item) or counts for answer in answers for counts in answer}
 
     async def unsubscribe(self, *items: str) -> None:

@@ -36,6 +36,7 @@ class Request:
     refusals: int = 0
     refusal: Refused | None = None
     renewed: bool = False
+    viewers: bool = False  # a subscription that asks how many watch
 
 
 @dataclass(slots=True)

@@ -15,19 +15,21 @@ from tallycast_client.errors import ProtocolError, Refused, refusal
 
 SUBPROTOCOL = "tallycast.v1"
 MESSAGE_BYTES = 4096  # what a hub takes in one message
-_ENVELOPE_BYTES = 64  # of a subscribe or unsubscribe message without its items
+_ENVELOPE_BYTES = 80  # of a subscribe or unsubscribe message without its items
 
 
 class Counts(NamedTuple):
     """An item's counts at version `v`; kinds that are absent are 0. v 0: nobody ever reacted.
 
     `mine` is what the actor now says of the item, non-zero values only; None on a connection without a token.
+    `viewers` is how many connections watch the item now; None where that was not asked for or is not told.
     """
 
     item: str
     v: int
     counts: dict[str, int]
     mine: dict[str, int] | None = None
+    viewers: int | None = None
 
 
 def encode(message: dict[str, object]) -> bytes:
@@ -47,11 +49,17 @@ def decode(data: str | bytes) -> dict[str, Any]:
 
 
 def read_counts(message: object) -> Counts:
-    """The item, version, counts and own values in a message or a part of one. Raises ProtocolError."""
+    """The item, version, counts, own values and viewers in a message or a part of one. Raises ProtocolError."""
     if isinstance(message, dict):
-        item, v, counts, mine = message.get("item"), message.get("v"), message.get("counts"), message.get("mine")
-        if isinstance(item, str) and type(v) is int and _are_counts(counts) and (mine is None or _are_counts(mine)):
-            return Counts(item, v, counts, mine)
+        item, v, counts, mine, viewers = (message.get(key) for key in Counts._fields)
+        if (
+            isinstance(item, str)
+            and type(v) is int
+            and _are_counts(counts)
+            and (mine is None or _are_counts(mine))
+            and (viewers is None or type(viewers) is int)
+        ):
+            return Counts(item, v, counts, mine, viewers)
     raise ProtocolError("the hub sent counts without item, v or counts, or not of the types that these have")
 
 

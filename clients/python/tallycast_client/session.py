@@ -32,7 +32,7 @@ AGAIN = ("rate_limited", "unavailable")  # the refusals after which the same mes
 
 
 class Changed(NamedTuple):
-    """The counts of a subscribed item, or what the actor says of it, are other than before."""
+    """The counts of a subscribed item, what the actor says of it, or how many watch it, are other than before."""
 
     item: str
 
@@ -61,10 +61,14 @@ Effect = Changed | Settled | Failed | Bye
 
 @dataclass(slots=True)
 class _Known:
-    """The newest of a subscribed item. `mine` has a version of its own: counts frames come without it."""
+    """The newest of a subscribed item. `mine` has a version of its own: counts frames come without it.
+
+    `viewers` is whether the subscription that the hub took last asks how many watch; None before it took one.
+    """
 
     counts: Counts | None = None
     mine_v: int = -1
+    viewers: bool | None = None
 
 
 class Session:
@@ -85,6 +89,7 @@ class Session:
         self._subscriptions = Lane(window=1, most=1)
         self._reactions = Lane(window=16, most=MAX_FLYING_REACTIONS)
         self._lanes = (self._subscriptions, self._reactions)
+        self._again = False  # the hub is to be asked for all items once more
         self._last_ref = 0
         self._last_seq = 0
         self._auth: Literal["none", "wanted", "ready", "flying", "done"] = "none"
@@ -97,12 +102,15 @@ class Session:
 
     # What the user wishes
 
-    def subscribe(self, items: Iterable[str]) -> list[int]:
-        """Watch items; the refs to wait for, one a message. Raises ValueError for what is no item id."""
+    def subscribe(self, items: Iterable[str], *, viewers: bool = False) -> list[int]:
+        """Watch items, and how many do where `viewers` is set; the refs to wait for, one a message.
+
+        Raises ValueError for what is no item id.
+        """
         checked = [check_item(item) for item in dict.fromkeys(items)]
         for item in checked:
             self._items.setdefault(item, _Known())
-        return self._request_items("subscribe", checked)
+        return self._request_items("subscribe", checked, viewers=viewers)
 
     def unsubscribe(self, items: Iterable[str]) -> list[int]:
         """Watch items no longer; the refs to wait for. Their counts are forgotten at once."""
@@ -155,9 +163,7 @@ class Session:
         """A connection is open: ask for the token, and for all items again."""
         self._auth = "wanted" if self._authenticates else "done"
         self._renewed = False
-        pending = {item for r in self._subscriptions.requests.values() if r.op == "subscribe" for item in r.items}
-        again = [item for item in self._items if item not in pending]
-        self._request_items("subscribe", again, For.CLIENT)
+        self._again = True
 
     def lost(self) -> None:
         """The connection is gone, and with it every answer that has not come."""
@@ -190,6 +196,8 @@ class Session:
             return [self._auth_data]
         if self._auth != "done":
             return []
+        if self._again and not self._subscriptions.flying:
+            self._watch_again()
         return [r.data for lane in self._lanes for r in lane.due(now_s)]
 
     def wake_s(self, now_s: float) -> float | None:
@@ -208,7 +216,7 @@ class Session:
             case "snapshot":
                 return self._answered(ref, read_snapshot(message))
             case "ack":
-                return self._answered(ref, [read_counts(message)])
+                return self._answered(ref, [read_counts(message)], tells_viewers=False)
             case "ok":
                 return self._answered(ref, [])
             case "auth":
@@ -227,19 +235,35 @@ class Session:
         op: Op,
         named: tuple[str, ...],
         answer_for: For = For.CALLER,
+        *,
+        viewers: bool = False,
         **fields: object,
     ) -> int:
+        if viewers:
+            fields["viewers"] = True
         ref = self._last_ref + 1
         data = encode({"op": op, "ref": ref, **fields})
         if len(data) > self._message_bytes:
             raise ValueError(f"a message may have {self._message_bytes} bytes, and this has {len(data)}")
         self._last_ref = ref
         lane = self._reactions if op == "react" else self._subscriptions
-        lane.requests[ref] = Request(ref, op, data, named, answer_for)
+        lane.requests[ref] = Request(ref, op, data, named, answer_for, viewers=viewers)
         return ref
 
-    def _request_items(self, op: Op, items: Iterable[str], answer_for: For = For.CALLER) -> list[int]:
-        return [self._request(op, part, answer_for, items=part) for part in chunks(items, self._message_bytes)]
+    def _request_items(
+        self, op: Op, items: Iterable[str], answer_for: For = For.CALLER, *, viewers: bool = False
+    ) -> list[int]:
+        parts = chunks(items, self._message_bytes)
+        return [self._request(op, part, answer_for, viewers=viewers, items=part) for part in parts]
+
+    def _watch_again(self) -> None:
+        """Ask for every item as it was taken last. What waits comes after it: the newest subscription decides."""
+        self._again = False
+        waiting, self._subscriptions.requests = self._subscriptions.requests, {}
+        for viewers in (False, True):
+            items = [item for item, known in self._items.items() if known.viewers is viewers]
+            self._request_items("subscribe", items, For.CLIENT, viewers=viewers)
+        self._subscriptions.requests |= waiting
 
     def _find(self, ref: object) -> tuple[Lane, Request | None]:
         for lane in self._lanes:
@@ -247,14 +271,23 @@ class Session:
                 return lane, lane.requests[ref]
         return self._reactions, None
 
-    def _answered(self, ref: object, found: list[Counts]) -> list[Effect]:
-        effects = [effect for counts in found for effect in self._learn(counts)]
+    def _answered(self, ref: object, found: list[Counts], *, tells_viewers: bool = True) -> list[Effect]:
+        effects = [effect for counts in found for effect in self._learn(counts, tells_viewers=tells_viewers)]
         lane, request = self._find(ref)
         if request is not None:
             lane.settle(request.ref)
+            self._note_taken(request)
             if request.answer_for is For.CALLER:
                 effects.append(Settled(request.ref, tuple(found)))
         return effects
+
+    def _note_taken(self, request: Request) -> None:
+        """The hub did what a request says: it now watches the items that it names, or does so no longer."""
+        if request.op == "react":
+            return
+        for item in request.items:
+            if item in self._items:
+                self._items[item].viewers = request.viewers if request.op == "subscribe" else None
 
     def _refused(self, ref: object, refusal: Refused, now_s: float) -> list[Effect]:
         if ref == self._auth_ref and self._auth == "flying":
@@ -290,7 +323,7 @@ class Session:
             for known in self._items.values():
                 known.mine_v = -1
                 known.counts = known.counts._replace(mine=None) if known.counts is not None else None
-            self._request_items("subscribe", self._items, For.CLIENT)
+            self._again = True
         return []
 
     def _unwelcome(self, refusal: Refused, now_s: float) -> list[Effect]:
@@ -308,21 +341,23 @@ class Session:
     def _wait_s(self, refusal: Refused, attempt: int) -> float:
         return (refusal.retry_after_s or 0.0) + delay_s(attempt, self._rng, base_s=0.05, cap_s=5.0)
 
-    def _learn(self, new: Counts) -> list[Effect]:
+    def _learn(self, new: Counts, *, tells_viewers: bool = True) -> list[Effect]:
         known = self._items.get(new.item)
         if known is None:
             return []
         before = known.counts
-        v, counts, mine = (before.v, before.counts, before.mine) if before is not None else (-1, {}, None)
+        _, v, counts, mine, viewers = before or Counts(new.item, -1, {})
+        if tells_viewers and new.v >= v:  # it has no version of its own: of two frames at one, the later is right
+            viewers = new.viewers
         if new.v > v:
             v, counts = new.v, new.counts
         if new.mine is not None and new.v >= known.mine_v:
             mine, known.mine_v = new.mine, new.v
-        known.counts = Counts(new.item, v, counts, mine)
+        known.counts = Counts(new.item, v, counts, mine, viewers)
         return [Changed(new.item)] if known.counts != before else []
 
     def _forget_unknown(self, request: Request) -> list[str]:
-        """Drop the items of a subscription that came to nothing, unless they are known or asked for otherwise."""
+        """Drop the items of a subscription that came to nothing, unless they are watched or asked for otherwise."""
         if request.op != "subscribe":
             return []
         pending = {
@@ -334,7 +369,7 @@ class Session:
         undone = [
             item
             for item in request.items
-            if item not in pending and (known := self._items.get(item)) is not None and known.counts is None
+            if item not in pending and (known := self._items.get(item)) is not None and known.viewers is None
         ]
         for item in undone:
             del self._items[item]
