@@ -14,6 +14,7 @@ install-test:
 	@.ci/venv test
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || .ci/apt chromium
 	@command -v redis-server >/dev/null || .ci/apt redis-server
+	@.ci/later-redis
 
 lint:
 	@.venv/bin/ruff check

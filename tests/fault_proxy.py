@@ -2,8 +2,9 @@
 
 async with fault_proxy(redis_port) as proxy:      # connect to proxy.port
     proxy.hold()                                  # takes bytes, passes none on, ends nothing: a link without a FIN
-    proxy.hold(b"SUBSCRIBE")                      # only of the connections that have sent this so far
+    proxy.hold(b"SUBSCRIBE")                      # only of the connections that have sent this (or this) so far
     proxy.release()                               # what was held passes on, late; or cut(), which loses it
+    proxy.latency_s = 0.2                         # so much later, each way
     proxy.refusing = True                         # new connections are reset
     proxy.cut()                                   # all present connections are reset
     proxy.lose_answer_to(b"EVALSHA")              # the next such request is executed, its answer is lost with the link
@@ -44,26 +45,27 @@ class FaultProxy:
         self._server_port = server_port
         self.port = 0
         self.refusing = False
+        self.latency_s = 0.0
         self.lost_answers = 0
-        self._holding: bytes | None = None
+        self._holding: tuple[bytes, ...] = ()
         self._losing: bytes | None = None
         self._passages: set[Passage] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def hold(self, having_sent: bytes = b"") -> None:
+    def hold(self, *having_sent: bytes) -> None:
         """Let nothing pass any more in either direction, on connections of now and later on which the client has sent
-        `having_sent`."""
-        self._holding = having_sent
+        something of `having_sent`; without it on all."""
+        self._holding = having_sent or (b"",)
         for passage in self._passages:
             self._hold(passage)
 
     def _hold(self, passage: Passage) -> None:
-        if self._holding is not None and self._holding in passage.sent:
+        if any(sent in passage.sent for sent in self._holding):
             passage.open.clear()
 
     def release(self) -> None:
         """Let everything pass again, what was held first."""
-        self._holding = None
+        self._holding = ()
         for passage in self._passages:
             passage.open.set()
 
@@ -125,6 +127,8 @@ class FaultProxy:
                     self._losing = None
                     passage.doomed = True
             await passage.open.wait()
+            if self.latency_s:
+                await asyncio.sleep(self.latency_s)
             if sink.transport.is_closing():
                 break
             if answers and passage.doomed:

@@ -7,192 +7,50 @@
     with cluster() as nodes:
         nodes.url, nodes.master_of("some key")
 
-Keywords are lines of redis.conf, `_` for `-`. Without redis-server tests are skipped, and fail where CI is set. Tests
-that harm no server can share the fixtures at the end: a conftest imports them by name.
+Keywords are lines of redis.conf, `_` for `-`; with tls_cert_file a server speaks TLS alone. `program` is one of those
+of redis_process.py: without it tests are skipped, and fail where CI is set. Tests that harm no server can share the
+fixtures at the end: a conftest imports them by name.
 """
 
 from __future__ import annotations
 
-import os
-import random
-import shutil
-import signal
-import socket
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-SECONDS = 20.0  # until something that has to happen counts as not happening
+from redis_process import RedisServer as RedisServer
+from redis_process import free_port as free_port
+from redis_process import until as until
+
 SERVICE = "mymaster"
 SLOTS = 16384
-NO_REDIS = "no Redis: apt-get install redis-server"
-# Below the ports that systems give to outgoing connections: one of those cannot take the port of a stopped server, and
-# nobody who dials it is connected to himself.
-PORTS = range(16_000, 32_000)
-
-
-def require_redis() -> str:
-    """The path of redis-server. Without one the test is skipped, and fails where CI is set."""
-    path = shutil.which("redis-server")
-    if path is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(NO_REDIS)
-        pytest.skip(f"NOT TESTED WITH REDIS: {NO_REDIS}")
-    return path
-
-
-def free_port() -> int:
-    """A port that nobody listens on now, for a server that may come and go."""
-    while True:
-        port = random.choice(PORTS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-
-
-def until(condition: Callable[[], object], what: str, within_s: float = SECONDS) -> None:
-    """Wait until the condition holds; a Redis that cannot answer now is one where it does not. Blocks the thread."""
-    end = time.monotonic() + within_s
-    while True:
-        try:
-            if condition():
-                return
-        except redis.RedisError:
-            pass
-        if time.monotonic() > end:
-            raise TimeoutError(f"not within {within_s:g} s: {what}")
-        time.sleep(0.02)
-
-
-class RedisServer:
-    """One redis-server, which can be ended and started again on its port and with its files."""
-
-    def __init__(self, directory: Path, *, sentinel: Sequence[str] = (), **conf: object) -> None:
-        """Start it and wait until it answers. With `sentinel`, those lines of its file, it is a sentinel."""
-        directory.mkdir()
-        self.path = require_redis()
-        self.directory, self.sentinel, self.conf = directory, sentinel, conf
-        self._process: subprocess.Popen[bytes] | None = None
-        for attempts_left in (2, 1, 0):
-            self.port = free_port()
-            self._configure()
-            try:
-                self.start()
-                return
-            except BaseException as error:
-                self.kill9()
-                if not isinstance(error, RuntimeError) or not attempts_left or "already in use" not in str(error):
-                    raise
-
-    def _configure(self) -> None:
-        lines: dict[str, object] = {
-            "bind": "127.0.0.1",
-            "port": self.port,
-            "dir": self.directory,
-            "daemonize": "no",
-        }
-        if not self.sentinel:
-            lines |= {"save": '""', "appendonly": "no", "repl-diskless-sync-delay": 0, "repl-ping-replica-period": 1}
-        lines |= {name.replace("_", "-"): value for name, value in self.conf.items()}
-        if lines.get("cluster-enabled") == "yes":
-            lines["cluster-port"] = free_port()
-        text = "".join(f"{name} {value}\n" for name, value in lines.items())
-        text += "".join(f"sentinel {rule}\n" for rule in self.sentinel)
-        (self.directory / "redis.conf").write_text(text, "utf-8")
-
-    @property
-    def url(self) -> str:
-        """redis://127.0.0.1:<port>"""
-        return f"redis://127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """Of the process that runs, or ran last."""
-        assert self._process is not None
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether its process runs, be it stopped by pause()."""
-        return self._process is not None and self._process.poll() is None
-
-    def start(self) -> None:
-        """Start it, again where it was ended, and wait until it has loaded its data and answers."""
-        assert not self.alive
-        mode = ["--sentinel"] if self.sentinel else []
-        command = [self.path, str(self.directory / "redis.conf"), *mode]
-        with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        until(lambda: not self.alive or self.ask("ping") == b"PONG", f"{self.url} answers")
-        if not self.alive:
-            raise RuntimeError(f"redis-server ended with {self._process.returncode}:\n{self.log()}")
-
-    def stop(self) -> None:
-        """End it by SIGTERM, as a platform does, and wait until it is gone."""
-        self._end(signal.SIGTERM)
-
-    def kill9(self) -> None:
-        """End it by SIGKILL, and wait until it is gone."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(SECONDS)
-
-    def pause(self) -> None:
-        """SIGSTOP: its sockets stay open, and nobody answers."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """SIGCONT."""
-        os.kill(self.pid, signal.SIGCONT)
-
-    def client(self) -> redis.Redis:
-        """A blocking client of this server that gives up soon and repeats nothing. Close it, or use `with`."""
-        once = Retry(NoBackoff(), 0)
-        return redis.Redis(port=self.port, socket_timeout=2, socket_connect_timeout=2, retry=once, protocol=2)
-
-    def ask(self, *command: object) -> Any:
-        """The plain answer to one command (bytes, int, list), on a connection of its own. Raises redis.RedisError."""
-        with self.client() as client:
-            client.response_callbacks.clear()
-            return client.execute_command(*command)
-
-    def log(self) -> str:
-        """What it wrote so far."""
-        return (self.directory / "log").read_text("utf-8", "replace")
+DOWN_AFTER_MS = 2000
 
 
 class Sentinels:
     """A primary, its replica and three sentinels, of which two must agree that the primary is gone."""
 
-    def __init__(self, servers: Sequence[RedisServer], watchers: Sequence[RedisServer]) -> None:
+    def __init__(
+        self, servers: Sequence[RedisServer], watchers: Sequence[RedisServer], *, first_at: int | None = None
+    ) -> None:
+        """`first_at`: the port at which the first of the servers is known, where that is not its own."""
         self.servers, self.watchers = servers, watchers
-        self.url = f"redis+sentinel://{','.join(f'127.0.0.1:{one.port}' for one in watchers)}/{SERVICE}"
+        self._by_port = {one.port: one for one in servers} | ({first_at: servers[0]} if first_at else {})
+        scheme = servers[0].url.partition("://")[0]
+        self.url = f"{scheme}+sentinel://{','.join(f'127.0.0.1:{one.port}' for one in watchers)}/{SERVICE}"
 
     def master(self) -> RedisServer:
         """The one that the sentinels name now, alive or not yet known to be dead."""
         watcher = next(one for one in self.watchers if one.alive)
         with watcher.client() as client:
             _, port = client.sentinel_get_master_addr_by_name(SERVICE)
-        return next(one for one in self.servers if one.port == int(port))
+        return self._by_port[int(port)]
 
     def kill_master(self) -> RedisServer:
         """kill -9 of the primary; which one it was, to be started again."""
@@ -205,6 +63,13 @@ class Sentinels:
         until(lambda: self.master() is not former, "the sentinels name another primary")
         until(lambda: self.master().ask("role")[0] == b"master", "the replica is promoted")
         return self.master()
+
+    def follow_master(self, former: RedisServer) -> None:
+        """Make `former` the master's replica, as sentinels do some 8 s after they see it, and wait until it is."""
+        if not former.alive:
+            former.start()
+        former.ask("replicaof", "127.0.0.1", self.master().port)
+        until(lambda: _synced(self.master(), 1), "the former primary follows")
 
     def await_whole(self) -> None:
         """Wait until the primary has its replica, and every sentinel knows all of them."""
@@ -224,7 +89,7 @@ class Cluster:
 
     def __init__(self, servers: Sequence[RedisServer]) -> None:
         self.servers = servers
-        self.url = f"redis+cluster://127.0.0.1:{servers[0].port}"
+        self.url = servers[0].url.replace("://", "+cluster://")
 
     def masters(self) -> list[RedisServer]:
         """Those that are masters by their own word now."""
@@ -243,6 +108,22 @@ class Cluster:
         """The one that follows `master`."""
         return next(one for one in self.servers if one.alive and _follows(one) == master.port)
 
+    def move(self, key: str, *, pause_s: float = 0.0) -> RedisServer:
+        """Move the key's slot to another master, which is returned, with `pause_s` between its keys."""
+        slot = self.servers[0].ask("cluster", "keyslot", key)
+        source = self.master_of(key)
+        target = next(master for master in self.masters() if master is not source)
+        target_id, source_id = target.ask("cluster", "myid"), source.ask("cluster", "myid")
+        target.ask("cluster", "setslot", slot, "importing", source_id)
+        source.ask("cluster", "setslot", slot, "migrating", target_id)
+        while keys := source.ask("cluster", "getkeysinslot", slot, 1):
+            time.sleep(pause_s)
+            source.ask("migrate", "127.0.0.1", target.port, keys[0], 0, 5000)
+        time.sleep(pause_s)
+        for one in (target, source, *(one for one in self.masters() if one not in (source, target))):
+            one.ask("cluster", "setslot", slot, "node", target_id)
+        return target
+
     def await_whole(self) -> None:
         """Wait until all that are alive serve every slot, and each master that is alive has synced replicas."""
         alive = [one for one in self.servers if one.alive]
@@ -252,39 +133,58 @@ class Cluster:
 
 
 @contextmanager
-def single(**conf: object) -> Iterator[RedisServer]:
+def single(*, program: str = "redis", **conf: object) -> Iterator[RedisServer]:
     """One server for one block; nothing is kept on disk unless `conf` says so."""
     with _directory() as directory, ExitStack() as stack:
-        yield _start(stack, directory / "server", conf)
+        yield _start(stack, directory / "server", {"program": program, **conf})
 
 
 @contextmanager
-def sentinels(*, down_after_ms: int = 2000, **conf: object) -> Iterator[Sentinels]:
-    """A primary, a replica and three sentinels for one block; `conf` is for the first two.
+def sentinels(
+    *,
+    program: str = "redis",
+    down_after_ms: int = DOWN_AFTER_MS,
+    of_sentinels: Mapping[str, object] | None = None,
+    **conf: object,
+) -> Iterator[Sentinels]:
+    """A primary, a replica and three sentinels for one block; `conf` is for the first two, its TLS for all.
 
     Sentinels ping once a second, and forget what they heard when they switch: with 1000 ms they now and then believe
     the new primary dead as well and switch back to the old one, if that runs again, which has lost what came between.
     """
     with _directory() as directory, ExitStack() as stack:
+        conf = {"program": program, **conf}
         primary = _start(stack, directory / "primary", conf)
-        replica = _start(stack, directory / "replica", {"replicaof": f"127.0.0.1 {primary.port}", **conf})
-        until(lambda: _synced(primary, 1), "the replica follows its primary")
-        rules = [
-            f"monitor {SERVICE} 127.0.0.1 {primary.port} 2",
-            f"down-after-milliseconds {SERVICE} {down_after_ms}",
-            f"failover-timeout {SERVICE} {3 * down_after_ms}",
-        ]
-        watchers = [_start(stack, directory / f"sentinel-{n}", {}, rules) for n in range(3)]
+        replica = _follower(stack, directory, primary, primary.port, conf)
+        rules = _rules(primary.port, down_after_ms)
+        if "requirepass" in conf:
+            rules.append(f"auth-pass {SERVICE} {conf['requirepass']}")
+        shared = {name: value for name, value in conf.items() if name == "program" or name.startswith("tls_")}
+        own = {**shared, **(of_sentinels or {})}
+        if "requirepass" in own:
+            rules.append(f"sentinel-pass {own['requirepass']}")
+        watchers = [_start(stack, directory / f"sentinel-{n}", own, rules) for n in range(3)]
         made = Sentinels((primary, replica), watchers)
         made.await_whole()
         yield made
 
 
 @contextmanager
-def cluster(*, node_timeout_ms: int = 2000, **conf: object) -> Iterator[Cluster]:
+def sentinels_over(primary: RedisServer, port: int) -> Iterator[Sentinels]:
+    """A replica and three sentinels of `primary`, which reach it by another `port` of this machine and name that."""
+    with _directory() as directory, ExitStack() as stack:
+        replica = _follower(stack, directory, primary, port, {})
+        watchers = [_start(stack, directory / f"sentinel-{n}", {}, _rules(port, DOWN_AFTER_MS)) for n in range(3)]
+        made = Sentinels((primary, replica), watchers, first_at=port)
+        made.await_whole()
+        yield made
+
+
+@contextmanager
+def cluster(*, program: str = "redis", node_timeout_ms: int = 2000, **conf: object) -> Iterator[Cluster]:
     """Three masters and three replicas for one block, the first three servers being the masters."""
     with _directory() as directory, ExitStack() as stack:
-        own = {"cluster_enabled": "yes", "cluster_node_timeout": node_timeout_ms, **conf}
+        own = {"program": program, "cluster_enabled": "yes", "cluster_node_timeout": node_timeout_ms, **conf}
         servers = [_start(stack, directory / f"node-{n}", own) for n in range(6)]
         masters = servers[:3]
         ids = [server.ask("cluster", "myid") for server in servers]
@@ -311,10 +211,26 @@ def _directory() -> Iterator[Path]:
         yield Path(name)
 
 
-def _start(stack: ExitStack, directory: Path, conf: Mapping[str, object], sentinel: Sequence[str] = ()) -> RedisServer:
+def _start(stack: ExitStack, directory: Path, conf: Mapping[str, Any], sentinel: Sequence[str] = ()) -> RedisServer:
     server = RedisServer(directory, sentinel=sentinel, **conf)
     stack.callback(server.kill9)
     return server
+
+
+def _follower(
+    stack: ExitStack, directory: Path, primary: RedisServer, port: int, conf: Mapping[str, Any]
+) -> RedisServer:
+    replica = _start(stack, directory / "replica", {"replicaof": f"127.0.0.1 {port}", **conf})
+    until(lambda: _synced(primary, 1), "the replica follows its primary")
+    return replica
+
+
+def _rules(port: int, down_after_ms: int) -> list[str]:
+    return [
+        f"monitor {SERVICE} 127.0.0.1 {port} 2",
+        f"down-after-milliseconds {SERVICE} {down_after_ms}",
+        f"failover-timeout {SERVICE} {3 * down_after_ms}",
+    ]
 
 
 def _bus_port(server: RedisServer) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-import redis_servers
+import redis_process
 from redis_servers import RedisServer, cluster, sentinels, single, until
 
 
@@ -92,10 +92,19 @@ def test_a_cluster_has_three_masters_and_promotes_the_replica_of_a_dead_one() ->
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+@pytest.mark.parametrize(
+    ("program", "remedy"), [("redis", "apt-get install redis-server"), ("valkey-8", r"\.ci/later-redis")]
+)
 def test_without_redis_a_laptop_skips_and_ci_fails(
-    ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    program: str,
+    remedy: str,
+    ci: str,
+    outcome: type[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(redis_process.PROGRAMS, "valkey-8", (tmp_path / "valkey-server", ".ci/later-redis"))
     monkeypatch.setenv("CI", ci)
-    with pytest.raises(outcome, match="apt-get install redis-server"):
-        redis_servers.require_redis()
+    with pytest.raises(outcome, match=remedy):
+        redis_process.require_redis(program)

@@ -202,6 +202,9 @@ def test_no_secret_is_in_the_repr() -> None:
 
 def test_the_password_of_a_url_is_not_in_an_error() -> None:
     assert redacted("x redis://:p@ss/word@cache/0 y") == "x redis://:…@cache/0 y"
+    assert redacted("redis+sentinel://a/s?sentinel_username=u&sentinel_password=w%20 x").endswith(
+        "&sentinel_password=… x"
+    )
     assert redacted("sqlite:///a.db http://a:80 b@c") == "sqlite:///a.db http://a:80 b@c"
     assert "hunter2" not in refusal({"TALLYCAST_ORIGINS": "https://me:hunter2@a.example"})
 

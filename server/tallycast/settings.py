@@ -255,8 +255,9 @@ SETTINGS: tuple[Setting, ...] = tuple(row.metadata["row"]._replace(name=row.name
 
 
 def redacted(text: str) -> str:
-    """`text` without the password of a URL in it, `redis://user:…@host`."""
-    return re.sub(r"(://[^/?#@\s]*?:)\S*@", r"\1…@", text)
+    """`text` without the passwords of a URL in it, `redis://user:…@host?sentinel_password=…`."""
+    text = re.sub(r"(://[^/?#@\s]*?:)\S*@", r"\1…@", text)
+    return re.sub(r"([?&]\w*password=)[^&#\s]*", r"\1…", text)
 
 
 def read_kinds(settings: Settings) -> Kinds:

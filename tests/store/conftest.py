@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from redis_servers import redis_cluster, redis_sentinels, redis_single
+from redis_servers import RedisServer, redis_cluster, redis_sentinels, redis_single, single
 from tallycast.kinds import Kinds, parse
 from tallycast.store import open_store
 from tallycast.store.base import Store
@@ -48,9 +48,25 @@ def kinds() -> Kinds:
 STORES: dict[str, str | None] = {
     "sqlite": None,
     "redis": "redis_single",
+    "redis-8": "redis_8_single",
+    "valkey-8": "valkey_8_single",
     "redis+sentinel": "redis_sentinels",
     "redis+cluster": "redis_cluster",
 }
+
+
+@pytest.fixture(scope="session")
+def redis_8_single() -> Iterator[RedisServer]:
+    """As redis_single, of a later Redis."""
+    with single(program="redis-8") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_8_single() -> Iterator[RedisServer]:
+    """As redis_single, of Valkey."""
+    with single(program="valkey-8") as server:
+        yield server
 
 
 @pytest.fixture(params=list(STORES))

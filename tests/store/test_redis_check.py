@@ -355,8 +355,14 @@ def test_it_looks_at_all_shards_of_a_cluster_and_repairs_there(kinds: Kinds) -> 
     with cluster() as nodes, asyncio.Runner() as runner:
         store = open_store(nodes.url, kinds)
         runner.run(store.apply([Reaction(f"post:{n}", f"u:{m}", "love", 1) for n in range(30) for m in range(3)]))
+        shares = [Reaction("post:0", "u:0", "share", 1, id=f"id-{n:08}") for n in range(3)]
+        runner.run(store.apply(shares[:1]))
+        runner.run(store.apply(shares[1:]))
         runner.run(store.close())
-        assert str(check(nodes.url, kinds, prefix="tallycast:")).startswith("30 items, 90 values, 0 event ids: all")
+        keys = Keys("tallycast:").events("post:0")
+        sizes = [nodes.master_of(key).ask("scard", key) for key in keys]
+        assert sorted(sizes) == [1, 3]  # the first id is in both
+        assert str(check(nodes.url, kinds, prefix="tallycast:")).startswith("30 items, 91 values, 3 event ids: all")
         for number in range(30):
             item = Item(nodes.master_of(Keys("tallycast:").item(f"post:{number}")), "tallycast:", f"post:{number}")
             item.set_header(love=4)

@@ -22,14 +22,15 @@ def open_store(
 
     `durability` is for SQLite: "full" (what was acknowledged survives a loss of power) or "normal" (it survives the end
     of the process, kill -9 included). For Redis `prefix` begins all keys, and `ack` says what an acknowledged reaction
-    has reached: the "memory" of the server, a "replica", or its "disk". Raises ConfigError.
+    has reached: the "memory" of the server, a "replica", or its "disk". Raises ConfigError, also for a Redis that an
+    unfinished migration has filled in part.
     """
     if is_redis(url):
         if ack not in ("memory", "replica", "disk"):
             raise ConfigError("ack: expected memory, replica or disk")
         parsed = parse_redis_url(url)
         keys = Keys(prefix, database=parsed.database)
-        look(parsed, ack=ack)
+        look(parsed, ack=ack, migration=keys.migration)
         return RedisStore(parsed, keys, kinds, ack=cast(Ack, ack))
     if durability not in ("full", "normal"):
         raise ConfigError("durability: expected full or normal")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha1
 from importlib import resources
 from typing import Any, NamedTuple
 
-import orjson
 from hiredis import pack_command
 
 from tallycast.kinds import Kinds, Reaction
@@ -20,17 +19,13 @@ SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest()
 CALL_REACTIONS = 125  # of one call: Redis does nothing else meanwhile, and that must stay under 5 ms
 REMEMBERED = 10_000
 
+EVENT = 255  # in the place of a group
+VALUE = 0xFFFFFF << 8  # where a reaction has its value
+SEQ = 2**56 - 1 << 32  # and its seq
+MORE = 1 << 88  # in a reaction: its actor says another one
+SET = 1 << 89  # in a reaction with value 0: its kind was set a moment before, which took the kind's rivals back
+
 Pair = tuple[str, str]  # item, actor
-
-
-class Said:
-    """The reactions of one pair in order, as the script takes them."""
-
-    __slots__ = ("ids", "reactions")
-
-    def __init__(self) -> None:
-        self.reactions = b""
-        self.ids: list[str] = []
 
 
 class Call(NamedTuple):
@@ -39,6 +34,20 @@ class Call(NamedTuple):
     command: bytes
     key: str
     items: list[tuple[str, list[str]]]  # with their actors
+    published: frozenset[str]  # those of the items that are published where their counts move
+
+
+class Said:
+    """What one batch says of one item: each actor's reactions in their order, and the ids of the events among them.
+
+    A reaction is a number here: its kind's, the value << 8, the seq << 32. That is how the script takes it, as bytes.
+    """
+
+    __slots__ = ("actors", "ids")
+
+    def __init__(self) -> None:
+        self.actors: dict[str, list[int]] = {}
+        self.ids: dict[str, list[str]] = {}
 
 
 class Packer:
@@ -48,42 +57,57 @@ class Packer:
         self._keys = keys
         self._one_item = cluster  # all keys of a call must be of one slot
         self._numbers = {name: number for number, name in enumerate(kinds, 1)}
-        rules = [
-            [name, int(kind.rule == "event"), [self._numbers[rival] for rival in kinds.rivals(name)]]
+        self._rivalled = frozenset(name for name in kinds if kinds.rivals(name))
+        with_rivals = dict.fromkeys(kinds[name].group for name in kinds if name in self._rivalled)
+        groups = {group: number for number, group in enumerate(with_rivals, 1)}
+        rules = bytes(
+            EVENT if kind.rule == "event" else groups[kind.group] if name in self._rivalled else 0
             for name, kind in kinds.items()
-        ]
-        publish = "SPUBLISH" if cluster else "PUBLISH"
-        self._settings = (orjson.dumps(rules), publish, keys.channel_prefix, len(keys.prefix) + 1)
+        )
+        self._settings = (" ".join(kinds), rules, "SPUBLISH" if cluster else "PUBLISH", keys.channel_prefix)
 
-    def calls(self, batch: Sequence[Reaction]) -> list[Call]:
-        """The calls that count a batch. All that one actor says of an item is in one call, in its order."""
-        items: dict[str, dict[str, Said]] = {}
-        numbers = self._numbers
+    def calls(self, batch: Sequence[Reaction], due: Callable[[str], bool]) -> list[Call]:
+        """The calls that count a batch. All that one actor says of an item is in one call, in its order.
+
+        An item is published by the last call on it, where it is `due`.
+        """
+        items: dict[str, Said] = {}
+        numbers, rivalled = self._numbers, self._rivalled
         for item, actor, kind, value, seq, event_id in batch:
-            actors = items.get(item)
-            if actors is None:
-                actors = items[item] = {}
-            said = actors.get(actor)
+            said = items.get(item)
             if said is None:
-                said = actors[actor] = Said()
-            said.reactions += (numbers[kind] | value << 8 | seq << 40).to_bytes(ENTRY_BYTES, "little")
+                said = items[item] = Said()
+            reaction = numbers[kind] | value << 8 | seq << 32
+            before = said.actors.get(actor)
+            if before is None:
+                said.actors[actor] = [reaction]
+            elif event_id is not None:
+                before.append(reaction)
+            else:
+                _say(before, reaction, rivalled=kind in rivalled)
             if event_id is not None:
-                said.ids.append(event_id)
-        return [self._call(some) for some in self._divide(items)]
+                said.ids.setdefault(actor, []).append(event_id)
+        parts = list(self._divide(items))
+        last = {item: number for number, part in enumerate(parts) for item, _ in part}
+        return [
+            self._call(part, frozenset(item for item, _ in part if last[item] == number and due(item)))
+            for number, part in enumerate(parts)
+        ]
 
-    def _divide(self, items: dict[str, dict[str, Said]]) -> Iterator[list[tuple[str, dict[str, Said]]]]:
+    def _divide(self, items: dict[str, Said]) -> Iterator[list[tuple[str, Said]]]:
         """Parts of at most CALL_REACTIONS, unless a single pair has more; of one item each where that must be."""
-        part: list[tuple[str, dict[str, Said]]] = []
+        part: list[tuple[str, Said]] = []
         room = CALL_REACTIONS
-        for item, actors in items.items():
-            some: dict[str, Said] = {}
-            for actor, said in actors.items():
-                size = len(said.reactions) // ENTRY_BYTES
-                if size > room and (part or some):
-                    yield [*part, (item, some)] if some else part
-                    part, some, room = [], {}, CALL_REACTIONS
-                some[actor] = said
-                room -= size
+        for item, said in items.items():
+            some = Said()
+            some.ids = said.ids
+            for actor, reactions in said.actors.items():
+                if len(reactions) > room and (part or some.actors):
+                    yield [*part, (item, some)] if some.actors else part
+                    part, some, room = [], Said(), CALL_REACTIONS
+                    some.ids = said.ids
+                some.actors[actor] = reactions
+                room -= len(reactions)
             part.append((item, some))
             if self._one_item:
                 yield part
@@ -91,23 +115,56 @@ class Packer:
         if part:
             yield part
 
-    def _call(self, part: list[tuple[str, dict[str, Said]]]) -> Call:
+    def _call(self, part: list[tuple[str, Said]], published: frozenset[str]) -> Call:
         keys = [self._keys.item(item) for item, _ in part]
         sets: list[str] = []
         arguments: list[Any] = [len(keys), *self._settings]
         items = []
-        for item, actors in part:
-            names = list(actors)
-            ids = [event_id for said in actors.values() for event_id in said.ids]
+        for item, said in part:
+            actors = list(said.actors)
+            head = (item in published) | len(actors) << 8
+            arguments.append(head.to_bytes(3, "little") + _bytes_of(said.actors.values()))
+            arguments += actors
+            ids = [event_id for actor in actors for event_id in said.ids.get(actor, ())] if said.ids else []
             if ids:
                 sets += self._keys.events(item)
-            arguments.append(len(names))
-            arguments += names
-            arguments += [said.reactions for said in actors.values()]
-            arguments += ids
-            items.append((item, names))
+                arguments += ids
+            items.append((item, actors))
         command = pack_command(("EVALSHA", SHA, len(keys) + len(sets), *keys, *sets, *arguments))
-        return Call(command, keys[0], items)
+        return Call(command, keys[0], items, published)
+
+
+def _say(before: list[int], reaction: int, *, rivalled: bool) -> None:
+    """Put a reaction behind others of its pair, of which those go that make no difference any more.
+
+    That is so where the one before is of the same kind, and the new one stands wherever that one did: both have no
+    seq, or a seq that is not smaller. That a kind was set has an effect on its rivals which taking it back does not
+    undo, and which has that seq.
+    """
+    while before:
+        last = before[-1]
+        if (last ^ reaction) & 0xFF:
+            break
+        seq = last & SEQ
+        if seq != reaction & SEQ and not 0 < seq < reaction & SEQ:
+            break
+        if rivalled and last & (VALUE | SET) and not reaction & VALUE:
+            if seq != reaction & SEQ:
+                break
+            reaction |= SET
+        before.pop()
+    before.append(reaction)
+
+
+def _bytes_of(reactions: Iterable[list[int]]) -> bytes:
+    """The reactions of some actors as the script takes them."""
+    return b"".join(
+        [
+            reaction.to_bytes(ENTRY_BYTES, "little")
+            for its in reactions
+            for reaction in (its if len(its) == 1 else [*(some | MORE for some in its[:-1]), its[-1]])
+        ]
+    )
 
 
 class Reader:
@@ -146,16 +203,16 @@ class Reader:
             return {}
         names = header[8 + COUNT_BYTES * header[0] :]
         heads = (
-            record[:5]
+            record[:4]
             if len(record) == ENTRY_BYTES
-            else b"".join(record[at : at + 5] for at in range(0, len(record), ENTRY_BYTES))
+            else b"".join(record[at : at + 4] for at in range(0, len(record), ENTRY_BYTES))
         )
         known = self._mine.get((names, heads))
         if known is None:
             listed = names.decode().split(" ")
             said = [
-                (listed[heads[at] - 1], int.from_bytes(heads[at + 1 : at + 5], "little"))
-                for at in range(0, len(heads), 5)
+                (listed[heads[at] - 1], int.from_bytes(heads[at + 1 : at + 4], "little"))
+                for at in range(0, len(heads), 4)
             ]
             known = {kind: value for kind, value in said if value and kind in self._said_kinds}
             if len(self._mine) >= REMEMBERED:

@@ -6,10 +6,10 @@ import asyncio
 import struct
 import time
 from collections import Counter
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-import orjson
 from redis.asyncio import RedisCluster
 
 from tallycast.kinds import Kinds, Said
@@ -47,15 +47,33 @@ async def look_through(store: scan.Opened, kinds: Kinds | None, *, repair: bool 
     """The report of check() on a store that is open already."""
     report = Report()
     async for names in scan.items(store):
-        for name, _, size in await scan.events(store, names):
+        found_sets = await scan.events(store, names)
+        for name, _, size in found_sets:
             if isinstance(size, Exception):
                 _note_damage(report, f"{name}: the key of its event ids holds something else")
             else:
                 report.events += size
+        report.events -= await _in_both(store, found_sets)
         async for found in scan.hashes(store, names):
             await _check_item(store, found, kinds, report, repair=repair)
     report.repaired = repair and report.found > 0 and not report.damaged and not report.busy
     return report
+
+
+async def _in_both(store: scan.Opened, found: Sequence[tuple[str, str, Any]]) -> int:
+    """How many event ids of these sets stand in those of even and of odd days alike: on a cluster a day's first one."""
+    if not isinstance(store.client, RedisCluster):
+        return 0
+    sets: dict[str, list[tuple[int, str]]] = {}
+    for name, key, size in found:
+        if not isinstance(size, Exception):
+            sets.setdefault(name, []).append((size, key))
+    number = 0
+    for both in sets.values():
+        if len(both) == 2:
+            (_, smaller), (_, larger) = sorted(both)
+            number += await scan.common(store, smaller, larger)
+    return number
 
 
 async def _check_item(
@@ -144,7 +162,7 @@ def read_header(header: bytes | None) -> tuple[int, dict[str, int]]:
 
 def said_in(record: bytes, names: list[str]) -> dict[str, Said]:
     """parse_record() of what may be damaged. `names` are those of the header in its order. Raises Unreadable."""
-    numbers = record[::ENTRY_BYTES]
+    numbers = record[::ENTRY_BYTES] + record[ENTRY_BYTES - 1 :: ENTRY_BYTES].replace(b"\0", b"")
     if len(record) % ENTRY_BYTES or len(set(numbers)) < len(numbers) or not all(0 < n <= len(names) for n in numbers):
         raise Unreadable("what an actor says cannot be read")
     return parse_record(record, names)
@@ -191,13 +209,12 @@ async def _repaired(store: scan.Opened, look: Look) -> bool:
     """Set everything to what it should be; False when something had changed."""
     counts = look.counts()
     v = max(look.v + 1, time.time_ns() // 1000)
-    message = orjson.dumps({"item": look.item, "v": v, "counts": {kind: n for kind, n in counts.items() if n}})
     publish = "SPUBLISH" if isinstance(store.client, RedisCluster) else "PUBLISH"
     last = max(len(look.fixes) - 1, 0) // FIXES_A_CALL * FIXES_A_CALL
     for at in range(0, last + 1, FIXES_A_CALL):
-        telling: tuple[Any, ...] = (look.header, "", "", "")  # the counts come last, when all values are right
+        telling: tuple[Any, ...] = (look.header, "", "")  # the counts come last, when all values are right
         if at == last:
-            telling = (make_header(v, counts), publish, store.keys.channel(look.item), message)
+            telling = (make_header(v, counts), publish, store.keys.channel(look.item))
         fixes = [part for fix in look.fixes[at : at + FIXES_A_CALL] for part in fix]
         done = await store.client.eval(REPAIR, 1, store.keys.item(look.item), look.header, *telling, *fixes)
         if not done:

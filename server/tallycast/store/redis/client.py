@@ -10,6 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
+from tallycast.store.redis.masters import MasterPool
 from tallycast.store.redis.url import RedisUrl
 
 CONNECT_S = 1.0
@@ -50,6 +51,8 @@ def connect(url: RedisUrl, *, name: str, answer_s: float | None = ANSWER_S, most
     options |= {"db": url.database, "retry": _no_retry()}
     if url.form == "sentinel":
         asking = {
+            "username": url.sentinel_user or None,
+            "password": url.sentinel_password or None,
             "socket_timeout": CONNECT_S,
             "socket_connect_timeout": CONNECT_S,
             "retry": _no_retry(),
@@ -58,7 +61,7 @@ def connect(url: RedisUrl, *, name: str, answer_s: float | None = ANSWER_S, most
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
             url.nodes, sentinel_kwargs=asking, ssl=url.tls, max_connections=most, **options
         )
-        master: Redis = sentinel.master_for(url.service)
+        master: Redis = sentinel.master_for(url.service, connection_pool_class=MasterPool)
         return master
     host, port = url.nodes[0]
     if url.tls:

@@ -19,9 +19,10 @@ from itertools import count, islice
 from tallycast.errors import Unavailable
 from tallycast.store.base import Snapshot
 from tallycast.store.redis.client import connect
-from tallycast.store.redis.keys import Keys, snapshot_of
-from tallycast.store.redis.link import Link, end
+from tallycast.store.redis.keys import Keys, snapshot_of, version_of
+from tallycast.store.redis.link import Link
 from tallycast.store.redis.routes import TROUBLE, routes_of
+from tallycast.store.redis.tasks import end
 from tallycast.store.redis.url import RedisUrl
 
 log = logging.getLogger("tallycast.redis")
@@ -36,7 +37,7 @@ RENEW = resources.files("tallycast.store.redis").joinpath("scripts/renew.lua").r
 WARN_AGAIN_S = 60.0  # of the same
 
 Read = Callable[[Collection[str]], Awaitable[dict[str, Snapshot]]]
-Heard = Callable[[Snapshot], None]
+Heard = Callable[[Snapshot], object]
 
 
 class Followed:
@@ -55,14 +56,16 @@ class Followed:
 class Feed:
     """Tells of the items that are followed: once each time they can be heard anew, and with every change.
 
-    `read` gives the items' counts as the Redis at `url` has them, and raises Unavailable. The connections here are the
-    feed's own: no reaction waits for one. Starts with the first item that is followed, inside the running loop.
+    `read` gives the items' counts as the Redis at `url` has them, and raises Unavailable. `published` is told of each
+    publication that is news. The connections here are the feed's own: no reaction waits for one. Starts with the first
+    item that is followed, inside the running loop.
     """
 
-    def __init__(self, url: RedisUrl, keys: Keys, read: Read) -> None:
+    def __init__(self, url: RedisUrl, keys: Keys, read: Read, published: Heard) -> None:
         self._routes = routes_of(connect(url, name="tallycast-feed", most=CONNECTIONS))
         self._keys = keys
         self._read = read
+        self._published = published
         self._name = secrets.token_hex(8)
         self._items: dict[str, Followed] = {}
         self._channels: dict[bytes, Followed] = {}
@@ -117,13 +120,15 @@ class Feed:
         followed = self._channels.get(channel)
         if followed is None:  # left a moment ago
             return
+        if version_of(message) <= followed.v:  # told already
+            return
         try:
-            snapshot = snapshot_of(message)
-        except (ValueError, KeyError, TypeError):
+            snapshot = snapshot_of(followed.item, message)
+        except ValueError:
             self._warn("somebody else publishes on channels of Tallycast's, which is passed over")
             return
-        if snapshot.v > followed.v:
-            self._tell(followed, snapshot)
+        self._published(snapshot)
+        self._tell(followed, snapshot)
 
     def joined(self, channel: bytes) -> None:
         """A channel can be heard; see Listener."""
@@ -169,6 +174,7 @@ class Feed:
             self,
             sharded=routes.sharded,
             dial=lambda: routes.connection(server),
+            is_former=routes.is_former,
             probe=lambda: routes.probe(server, names),
             publish=routes.publish,
         )

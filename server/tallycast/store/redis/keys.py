@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from struct import Struct
 
-import orjson
-
 from tallycast.errors import ConfigError
 from tallycast.kinds import Said
 from tallycast.settings import check_prefix
@@ -13,10 +11,12 @@ from tallycast.store.base import Snapshot
 
 # The header of an item's hash stands in the field with the empty name, which no actor has.
 HEADER = b""
-ENTRY_BYTES = 12  # of a record, one a kind: its number (1), value (4), seq (7), little-endian
+ENTRY_BYTES = 12  # of a record: see parse_record()
+MOST_VALUE = 2**24 - 1  # that an entry has room for
 
 COUNT_BYTES = 6
 _VERSION = Struct("<Q")
+_SEQ = 2**56 - 1
 
 
 class Keys:
@@ -71,11 +71,18 @@ class Keys:
         return f"{self.prefix}pulse:{{{number}}}"
 
 
-def snapshot_of(message: bytes) -> Snapshot:
-    """The counts that a publication tells, those of undeclared kinds included. Raises ValueError, KeyError, TypeError
-    for a message that is none of Tallycast's."""
-    said = orjson.loads(message)
-    return Snapshot(said["item"], said["v"], said["counts"])
+def version_of(header: bytes) -> int:
+    """The version in a header; anything where it is none."""
+    return int.from_bytes(header[1:8], "little")
+
+
+def snapshot_of(item: str, message: bytes) -> Snapshot:
+    """The counts that a publication on the item's channel tells, its header, those of undeclared kinds included.
+    Raises ValueError for a message that is none of Tallycast's."""
+    if len(message) < _VERSION.size:
+        raise ValueError("too short for a header")
+    v, counts = parse_header(message)
+    return Snapshot(item, v, {kind: n for kind, n in counts.items() if n})
 
 
 def parse_header(header: bytes) -> tuple[int, dict[str, int]]:
@@ -87,7 +94,7 @@ def parse_header(header: bytes) -> tuple[int, dict[str, int]]:
     number = head & 0xFF
     names_at = 8 + COUNT_BYTES * number
     counts = (int.from_bytes(header[at : at + COUNT_BYTES], "little") for at in range(8, names_at, COUNT_BYTES))
-    names = header[names_at:].decode().split(" ") if number else []
+    names = header[names_at:].decode().split(" ") if len(header) > names_at else []
     return head >> 8, dict(zip(names, counts, strict=True))
 
 
@@ -98,18 +105,34 @@ def make_header(v: int, counts: dict[str, int]) -> bytes:
 
 
 def parse_record(record: bytes, names: list[str]) -> dict[str, Said]:
-    """What an actor says by kind; `names` are those of the item's header, in its order."""
+    """What an actor says by kind; `names` are those of the item's header, in its order.
+
+    A record is entries of 12 bytes, little-endian: the number of a kind (1), its value (3), its seq (7), and the number
+    of one more kind, 0 for none, that says 0 with the same seq (1). Where one of two rivals is set, that is the other.
+    """
     said = {}
     for at in range(0, len(record), ENTRY_BYTES):
         entry = int.from_bytes(record[at : at + ENTRY_BYTES], "little")
-        said[names[(entry & 0xFF) - 1]] = Said(entry >> 8 & 0xFFFFFFFF, entry >> 40)
+        seq, other = entry >> 32 & _SEQ, entry >> 88
+        said[names[(entry & 0xFF) - 1]] = Said(entry >> 8 & MOST_VALUE, seq)
+        if other:
+            said[names[other - 1]] = Said(0, seq)
     return said
 
 
 def make_record(said: dict[str, Said], names: list[str]) -> bytes:
-    """The record that parse_record() takes apart. Kinds that say nothing and have no seq take no room."""
-    return b"".join(
-        (names.index(kind) + 1 | value << 8 | seq << 40).to_bytes(ENTRY_BYTES, "little")
-        for kind, (value, seq) in said.items()
-        if value or seq
-    )
+    """The record that parse_record() takes apart. Kinds that say nothing and have no seq take no room. Raises
+    OverflowError for what an entry has no room for."""
+    entries: list[int] = []
+    with_room: dict[int, int] = {}  # seq: the entry that can name one more kind
+    for kind, (value, seq) in sorted(said.items(), key=lambda its: not its[1].value):  # those with a value first
+        if not 0 <= value <= MOST_VALUE or not 0 <= seq <= _SEQ:
+            raise OverflowError(f"{value} or {seq} is too large")
+        number = names.index(kind) + 1
+        if not value and seq in with_room:
+            entries[with_room.pop(seq)] |= number << 88
+        elif value or seq:
+            if seq:
+                with_room[seq] = len(entries)
+            entries.append(number | value << 8 | seq << 32)
+    return b"".join(entry.to_bytes(ENTRY_BYTES, "little") for entry in entries)

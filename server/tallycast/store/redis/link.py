@@ -10,22 +10,22 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
 from redis.asyncio.connection import AbstractConnection
 
 from tallycast.store.redis.routes import TROUBLE
+from tallycast.store.redis.tasks import end
 
 log = logging.getLogger("tallycast.redis")
 
 PROBE_S = 0.5
 SILENCE_S = 2.0  # without its own probe, after which a connection is given up
 LEAST_BACK_OFF_S = 0.05
-MOST_BACK_OFF_S = 1.0
+MOST_BACK_OFF_S = 0.5
 CHANNELS_A_COMMAND = 500
-CANCEL_AGAIN_S = 0.05
 
 
 class Silence(Exception):
@@ -55,9 +55,9 @@ class Listener(Protocol):
 class Link:
     """Subscribes to the channels that are wanted, on one server, until it is closed.
 
-    `dial` makes a connection; `probe` names a channel of the link's own, and `publish` sends to it the way that
-    reactions take. Whoever does not hear the own probe is not heard by what reactions publish either. Made inside the
-    running loop.
+    `dial` makes a connection, `is_former` tells that one leads to a server that was replaced; `probe` names a channel
+    of the link's own, and `publish` sends to it the way that reactions take. Whoever does not hear the own probe is not
+    heard by what reactions publish either. Made inside the running loop.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Link:
         *,
         sharded: bool,
         dial: Callable[[], AbstractConnection],
+        is_former: Callable[[AbstractConnection], bool],
         probe: Callable[[], bytes],
         publish: Callable[[bytes, bytes], Awaitable[None]],
     ) -> None:
@@ -74,6 +75,7 @@ class Link:
         self._listener = listener
         self._sharded = sharded
         self._dial = dial
+        self._is_former = is_former
         self._name_probe = probe
         self._publish = publish
         self._wanted: dict[bytes, None] = {}
@@ -215,10 +217,12 @@ class Link:
                     await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
 
     async def _watch(self, connection: AbstractConnection) -> None:
-        """Publish the probe now and then, and raise Silence when it does not come back."""
+        """Publish the probe now and then, and raise Silence when it does not come back or the server was replaced."""
         publishing: asyncio.Task[None] | None = None
         try:
             while (silent_s := self._loop.time() - self._alive_s) < SILENCE_S:
+                if self._is_former(connection):
+                    raise Silence("another server is the master now")
                 if publishing is None or publishing.done():
                     publishing = self._loop.create_task(self._publish_probe())
                 await asyncio.sleep(PROBE_S)
@@ -234,19 +238,6 @@ class Link:
             self._unpublished = None
         except TROUBLE as error:
             self._unpublished = str(error) or "no answer"
-
-
-async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they are done, and let go of their exceptions.
-
-    redis-py sends under asyncio.wait_for, which before Python 3.12 loses a cancellation that comes with its result.
-    """
-    waiting: Collection[asyncio.Task[None]] = tasks
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def batches(channels: Iterable[bytes], size: int) -> Iterator[list[bytes]]:

@@ -19,8 +19,6 @@ from tallycast.store.redis.keys import HEADER, make_header, make_record, parse_h
 
 DAY_S = 86_400
 MOST_KINDS = 255  # that a header has room for
-# Its value says from where an unfinished migration comes. It is there as long as the store is no whole copy.
-MARK = "migration"
 HUB = "tallycast"  # what CLIENT LIST calls a hub
 
 
@@ -117,7 +115,7 @@ class RedisTarget:
                         f"store {store.name}: holds data already, {key.decode('utf-8', 'replace')}: give"
                         " TALLYCAST_PREFIX another value or delete its keys"
                     )
-                await store.client.execute_command("SET", store.keys.prefix + MARK, origin)
+                await store.client.execute_command("SET", store.keys.migration, origin)
             elif begun != origin:
                 raise ConfigError(
                     f"store {store.name}: holds a part of {begun}: finish that migration, or delete its keys"
@@ -148,7 +146,7 @@ class RedisTarget:
 
     async def finish(self) -> None:
         """See Target.finish."""
-        await self._store.client.execute_command("DEL", self._store.keys.prefix + MARK)
+        await self._store.client.execute_command("DEL", self._store.keys.migration)
 
     def _fields(self, piece: Piece) -> list[bytes]:
         kinds = self._kinds
@@ -199,7 +197,7 @@ def _by_day(events: Sequence[EventRow]) -> dict[int, list[str]]:
 
 async def _mark(store: scan.Opened) -> str | None:
     """From where an unfinished migration to the store comes."""
-    mark: bytes | None = await store.client.execute_command("GET", store.keys.prefix + MARK)
+    mark: bytes | None = await store.client.execute_command("GET", store.keys.migration)
     return None if mark is None else mark.decode()
 
 

@@ -23,6 +23,7 @@ from tallycast.store.redis.trouble import explain
 SCRIPTS = resources.files("tallycast.store.redis").joinpath("scripts")
 HERE = SCRIPTS.joinpath("here.lua").read_bytes()
 HUBS = SCRIPTS.joinpath("hubs.lua").read_bytes()
+CLOSE_S = 0.5
 VIEWERS_MS = int(VIEWERS_S * 1000)
 ITEMS_A_CALL = 1_000  # about a millisecond of Redis's time
 
@@ -75,8 +76,9 @@ class Presence:
         """Tell the others, where that can be done at once, that nobody watches here any more."""
         try:
             if self._here or not self._in_doubt:
-                await self._client.unlink(self._keys.here(self._hub))
-                await self._evaluate(HUBS, self._keys.hubs, self._hub, 0)
+                async with asyncio.timeout(CLOSE_S):
+                    await self._client.unlink(self._keys.here(self._hub))
+                    await self._evaluate(HUBS, self._keys.hubs, self._hub, 0)
         except TROUBLE:
             pass  # Redis forgets it by itself
         await self._client.aclose()

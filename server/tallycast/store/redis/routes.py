@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -11,6 +12,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
+
+from tallycast.store.redis.masters import MasterPool
+from tallycast.store.redis.servers import FIND_S
 
 # What talking to Redis may raise. RedisClusterException is no RedisError: no node of the cluster answered. RuntimeError
 # is uvloop's when something is written to a connection that was reset a moment ago.
@@ -38,6 +42,10 @@ class Routes(Protocol):
 
     def connection(self, server: str) -> AbstractConnection:
         """A new connection to `server`, not yet connected and in no pool. Raises TROUBLE where it is gone."""
+        ...
+
+    def is_former(self, connection: AbstractConnection) -> bool:
+        """Whether `connection`, which was connected, leads to a server that has been replaced."""
         ...
 
     def probe(self, server: str, names: Iterable[bytes]) -> bytes:
@@ -78,6 +86,10 @@ class OneServer:
         connection: AbstractConnection = pool.connection_class(**kwargs)
         return connection
 
+    def is_former(self, connection: AbstractConnection) -> bool:
+        pool = self._client.connection_pool
+        return isinstance(pool, MasterPool) and pool.is_former(connection)
+
     def probe(self, server: str, names: Iterable[bytes]) -> bytes:
         return next(iter(names))
 
@@ -117,6 +129,9 @@ class Shards:
         connection: AbstractConnection = node.connection_class(**kwargs)
         return connection
 
+    def is_former(self, connection: AbstractConnection) -> bool:
+        return False  # a node that loses a slot ends its subscriptions itself
+
     def probe(self, server: str, names: Iterable[bytes]) -> bytes:
         if not any(nodes and nodes[0].name == server for nodes in self._client.nodes_manager.slots_cache.values()):
             raise RedisConnectionError(f"{server} has no slots")
@@ -129,11 +144,12 @@ class Shards:
         await self._client.execute_command("EVAL", script, 1, key, argument)
 
     async def refresh(self) -> None:
-        if self._known:
-            await self._client.nodes_manager.initialize()
-        else:
-            await self._client.initialize()
-            self._known = True
+        async with asyncio.timeout(FIND_S):
+            if self._known:
+                await self._client.nodes_manager.initialize()
+            else:
+                await self._client.initialize()
+                self._known = True
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -187,6 +187,15 @@ async def members(store: Opened, key: str) -> AsyncIterator[list[bytes]]:
             return
 
 
+async def common(store: Opened, one: str, other: str) -> int:
+    """How many members of a set are also in another one of the same slot; the first had better be the smaller."""
+    seen: set[bytes] = set()
+    async for some in members(store, one):
+        there = await store.client.execute_command("SMISMEMBER", other, *some) if some else ()
+        seen.update(member for member, is_there in zip(some, there, strict=True) if is_there)
+    return len(seen)
+
+
 async def _pipelined(store: Opened, commands: Sequence[tuple[str, str]]) -> list[Any]:
     """The answers, among them errors that concern one key alone."""
     if not commands:

@@ -32,7 +32,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 RETRY_S = 1.0  # how long a blip may take
 LEAST_PAUSE_S, MOST_PAUSE_S = 0.01, 0.2
+FIND_S = 1.5  # until a node or sentinel has told who has what: a silent one takes a second, the next one is random
 MOST_REDIRECTS = 5  # at once: then nodes that contradict each other are given time
+RESET = "the connection was reset a moment ago"  # of which uvloop tells by a RuntimeError
 COMMANDS_A_SEND = 1_000  # so that neither side holds many megabytes of them
 
 
@@ -128,7 +130,10 @@ class OneServer:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AbstractConnection]:
         pool = self._client.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise RedisConnectionError(RESET) from error
         try:
             yield connection
         finally:
@@ -182,7 +187,11 @@ class Shards:
 
     async def find(self) -> None:
         if not self._known:
-            await self._client.nodes_manager.initialize()
+            try:
+                async with asyncio.timeout(FIND_S):
+                    await self._client.nodes_manager.initialize()
+            except TimeoutError:
+                raise RedisClusterException(f"no node told who has what within {FIND_S:g} s") from None
             self._known = True
 
     def server(self, key: str) -> Server:
@@ -212,7 +221,9 @@ class Shards:
     async def close(self) -> None:
         for node in self._newcomers.values():
             await node.disconnect()
-        await self._client.aclose()
+        # The client's own aclose() does nothing where it was not initialized as a whole, and leaves connections open.
+        await self._client.nodes_manager.aclose()
+        await self._client.nodes_manager.aclose("startup_nodes")
 
     def _newcomer(self, host: str, port: int) -> ClusterNode:
         node = self._newcomers.get((host, port))
@@ -334,8 +345,8 @@ async def _ask(
         commands = [one for command in commands for one in (ASKING, command)]
     try:
         await connection.send_packed_command(b"".join(commands))
-    except RuntimeError as error:  # uvloop's, for a connection that was reset a moment ago
-        raise RedisConnectionError("the connection was reset") from error
+    except RuntimeError as error:
+        raise RedisConnectionError(RESET) from error
     try:
         async with asyncio.timeout(answer_s):  # one for all: redis-py's own, one an answer, cost more than the answer
             for _ in commands:

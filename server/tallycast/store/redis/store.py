@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from importlib import resources
 from typing import Any, Literal
 
 from redis.asyncio import RedisCluster
@@ -20,6 +21,7 @@ from tallycast.store.redis.batch import SCRIPT, Packer, Reader
 from tallycast.store.redis.client import ANSWER_S, connect
 from tallycast.store.redis.feed import Feed
 from tallycast.store.redis.keys import HEADER, Keys
+from tallycast.store.redis.pace import Pace
 from tallycast.store.redis.presence import Presence
 from tallycast.store.redis.servers import Command, Confirmation, OneServer, Servers, Shards, command, send
 from tallycast.store.redis.trouble import explain
@@ -29,11 +31,13 @@ log = logging.getLogger("tallycast.redis")
 
 Ack = Literal["memory", "replica", "disk"]
 
-CONFIRM_S = 0.5  # how long a replica or the disk may take
+REPLICA_S = 0.5  # how long a replica may take
+DISK_S = 2.0  # how long the disk may take: with appendfsync everysec mostly a second
 PRESENCE_CONNECTIONS = 4
 REST_S = 0.25  # after a failure, until the next one may be waited for
 PULSES = 64  # keys of which at least one is on each node of a cluster; more nodes than that are looked at in part
 
+PUBLISH = resources.files("tallycast.store.redis").joinpath("scripts/publish.lua").read_bytes()
 LOAD = (command("SCRIPT", "LOAD", SCRIPT),)
 
 
@@ -55,12 +59,14 @@ class RedisStore:
         self._packer = Packer(keys, kinds, cluster=cluster)
         self._reader = Reader(kinds)
         self._confirmation = _confirmation(ack)
-        self._feed = Feed(url, keys, self._read_items)
+        self._pace = Pace(self._publish)
+        self._feed = Feed(url, keys, self._read_items, self._pace.heard)
+        self._publish_words = ("SPUBLISH" if cluster else "PUBLISH", keys.channel_prefix)
         presence = connect(url, name="tallycast-presence", most=PRESENCE_CONNECTIONS)
         self._presence = Presence(presence, keys, secrets.token_hex(8))
         self._turn = asyncio.Lock()
         self._closed = False
-        self._writing, self._reading = _Way(), _Way()
+        self._writing, self._reading, self._publishing = _Way("takes reactions"), _Way("is read"), _Way("publishes")
 
     async def apply(self, batch: Sequence[Reaction]) -> Applied:
         """Count a batch: each item's part at once, or parts of it where it is large. See Store.apply.
@@ -68,10 +74,18 @@ class RedisStore:
         When some parts were counted and others could not be, all raise Unavailable: whoever sends them again changes
         nothing twice.
         """
-        calls = self._packer.calls(batch)
+        calls = self._packer.calls(batch, self._pace.due)
         commands = [Command(call.command, call.key) for call in calls]
-        answers, again = await self._send(self._writing, commands)
-        return self._reader.applied(batch, calls, answers, again=again)
+        try:
+            answers, again = await self._send(self._writing, commands)
+        except BaseException:
+            self._pace.doubtful({item for call in calls for item, _ in call.items})
+            raise
+        applied = self._reader.applied(batch, calls, answers, again=again)
+        published = frozenset().union(*(call.published for call in calls))
+        for snapshot in applied.changed:
+            self._pace.changed(snapshot, published=snapshot.item in published)
+        return applied
 
     async def read(self, items: Collection[str], pairs: Collection[tuple[str, str]]) -> Reading:
         """What stands now. See Store.read."""
@@ -119,11 +133,18 @@ class RedisStore:
     async def close(self) -> None:
         """Finish what was asked for and close all connections. Closing twice is allowed."""
         if not self._closed:
+            await self._pace.close()
             self._closed = True
             await self._feed.close()
             await self._presence.close()
             async with self._turn:
                 await self._servers.close()
+
+    async def _publish(self, items: Collection[str]) -> None:
+        keys = [self._keys.item(item) for item in items]
+        await self._send(
+            self._publishing, [Command(command("EVAL", PUBLISH, 1, key, *self._publish_words), key) for key in keys]
+        )
 
     def _tell(self, heard: Callable[[Snapshot], None], snapshot: Snapshot) -> None:
         if not snapshot.counts.keys() <= self._kinds.keys():  # published by a hub with another kinds file
@@ -140,7 +161,7 @@ class RedisStore:
         if not commands:
             return [], False
         async with self._turn:
-            if way.trouble is not None and time.monotonic() < way.rest_until_s:
+            if way.trouble is not None and (self._closed or time.monotonic() < way.rest_until_s):
                 raise Unavailable(way.trouble)
             try:
                 answers = await send(
@@ -155,12 +176,12 @@ class RedisStore:
                 raise self._refusal(way, error) from None
             if way.trouble is not None:
                 way.trouble = None
-                log.warning("Redis at %s %s again", self._url, "takes reactions" if way is self._writing else "is read")
+                log.warning("Redis at %s %s again", self._url, way.does)
             return answers
 
     def _refusal(self, way: _Way, error: Exception) -> Unavailable:
         message, advice = explain(error)
-        if message not in (self._writing.trouble, self._reading.trouble):
+        if message not in (self._writing.trouble, self._reading.trouble, self._publishing.trouble):
             log.error("%s, at %s: %s (%s)", message, self._url, advice, error)
         way.trouble = message
         way.rest_until_s = time.monotonic() + REST_S
@@ -168,18 +189,18 @@ class RedisStore:
 
 
 class _Way:
-    """Writing or reading: what is wrong with it now, and until when it is not tried again."""
+    """What Redis `does` for us: what is wrong with it now, and until when it is not tried again."""
 
-    def __init__(self) -> None:
+    def __init__(self, does: str) -> None:
+        self.does = does
         self.trouble: str | None = None
         self.rest_until_s = float("-inf")
 
 
 def _confirmation(ack: Ack) -> Confirmation | None:
     """What follows a script on its connection, as the setting wants it."""
-    timeout_ms = int(CONFIRM_S * 1000)
     if ack == "replica":
-        return Confirmation(command("WAIT", 1, timeout_ms), CONFIRM_S)
+        return Confirmation(command("WAIT", 1, int(REPLICA_S * 1000)), REPLICA_S)
     if ack == "disk":
-        return Confirmation(command("WAITAOF", 1, 0, timeout_ms), CONFIRM_S)
+        return Confirmation(command("WAITAOF", 1, 0, int(DISK_S * 1000)), DISK_S)
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -34,13 +36,20 @@ BY_TYPE: tuple[tuple[type[Exception], str, str], ...] = (
     (
         NotConfirmedError,
         "Redis could not make it safe",
-        "the replica or disk that TALLYCAST_ACK waits for is slow",
+        "the replica or disk that TALLYCAST_ACK waits for is slow or gone",
     ),
     (RedisClusterException, "the Redis cluster does not answer", "it is tried again"),
     (RedisTimeoutError, "Redis does not answer in time", "it is tried again"),
     (RedisConnectionError, "Redis cannot be reached", "it is tried again"),
     (OSError, "Redis cannot be reached", "it is tried again"),
 )
+UNTRUSTED = "Redis's certificate is not accepted"
+BY_VERIFICATION: dict[int, str] = {  # OpenSSL's X509_V_ERR_…
+    9: "it is not valid yet: correct the clock or renew it",
+    10: "it has expired: renew it",
+    62: "it is for another host: use a name that it has",
+    64: "it is for another address: use a name that it has",
+}
 BY_CODE: dict[str, tuple[str, str]] = {
     "WRONGTYPE": ("another program's key is in the way", "delete or rename it, or choose another TALLYCAST_PREFIX"),
     "NOREPLICAS": ("Redis has too few replicas", "bring one back: its min-replicas-to-write wants them"),
@@ -51,6 +60,9 @@ BY_CODE: dict[str, tuple[str, str]] = {
 
 def explain(error: Exception) -> tuple[str, str]:
     """What a client is told of an error, and what its operator can do."""
+    untrusted = _verification(error)
+    if untrusted is not None:
+        return UNTRUSTED, BY_VERIFICATION.get(untrusted.verify_code, "name the file of its CA in SSL_CERT_FILE")
     for of, message, advice in BY_TYPE:
         if isinstance(error, of):
             return message, advice
@@ -58,3 +70,10 @@ def explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, ResponseError) and code in BY_CODE:
         return BY_CODE[code]
     return "Redis does not work", "see the error"
+
+
+def _verification(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """What was wrong with a certificate, where that is behind the error."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -27,6 +27,8 @@ EXAMPLES: dict[Form, str] = {
     "cluster": "redis+cluster://host1:6379,host2:6379",
 }
 
+SENTINEL_OPTIONS = {"sentinel_username": "sentinel_user", "sentinel_password": "sentinel_password"}
+
 Address = tuple[str, int]  # host, port
 
 _SERVICE = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -37,8 +39,8 @@ class RedisUrl:
     """A parsed URL of a Redis.
 
     `form` says what stands at `nodes`: one server, sentinels that know the master called `service`, or some nodes of a
-    cluster. `user` and `password` are those of the servers that hold data, empty where there are none; sentinels are
-    asked without. `tls` holds for all of them.
+    cluster. `user` and `password` are those of the servers that hold data, `sentinel_user` and `sentinel_password`
+    those of the sentinels; empty where there are none. `tls` holds for all of them.
     """
 
     form: Form
@@ -48,9 +50,11 @@ class RedisUrl:
     tls: bool = False
     user: str = ""
     password: str = field(default="", repr=False)
+    sentinel_user: str = ""
+    sentinel_password: str = field(default="", repr=False)
 
     def __str__(self) -> str:
-        """The URL without user and password, for logs and errors."""
+        """The URL without users and passwords, for logs and errors."""
         scheme = ("rediss" if self.tls else "redis") + ("" if self.form == "single" else f"+{self.form}")
         places = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.nodes)
         rest = f"/{self.service}" if self.service else ""
@@ -67,7 +71,8 @@ def parse_redis_url(url: str) -> RedisUrl:
     """The parts of `redis://`, `redis+sentinel://`, `redis+cluster://` and, with TLS, `rediss…://` URLs.
 
     `redis://host:port/database`, `redis+sentinel://host:port,…/service/database`, `redis+cluster://host:port,…`; before
-    the hosts may stand `user:password@`, percent-encoded. Raises ConfigError, which repeats nothing secret.
+    the hosts may stand `user:password@`, and after the path, for sentinels that want them,
+    `?sentinel_username=…&sentinel_password=…`; all percent-encoded. Raises ConfigError, which repeats nothing secret.
     """
     form, tls = SCHEMES[url.partition("://")[0].lower()]
 
@@ -78,15 +83,27 @@ def parse_redis_url(url: str) -> RedisUrl:
         parts = urlsplit(url)
     except ValueError:
         raise wrong("not a URL") from None
-    if parts.query or parts.fragment or not url.isprintable() or " " in url:
-        raise wrong("a Redis URL takes no options (?, #), spaces or control characters: percent-encode the password")
+    if parts.fragment or not url.isprintable() or " " in url:
+        raise wrong("a Redis URL has no #, spaces or control characters: percent-encode the password")
+    options = _options(parts.query, form, wrong)
     credentials, _, places = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
     nodes = tuple(_address(place, DEFAULT_PORTS[form], wrong) for place in places.split(","))
     if form == "single" and len(nodes) > 1:
         raise wrong("one host only; several are for redis+sentinel:// and redis+cluster://")
     service, database = _path(parts, form, wrong)
-    return RedisUrl(form, nodes, service, database, tls, unquote(user), unquote(password))
+    return RedisUrl(form, nodes, service, database, tls, unquote(user), unquote(password), **options)
+
+
+def _options(query: str, form: Form, wrong: Callable[[str], ConfigError]) -> dict[str, str]:
+    """What the query says, by the names of RedisUrl's fields."""
+    options: dict[str, str] = {}
+    for option in query.split("&") if query else ():
+        name, _, value = option.partition("=")
+        if form != "sentinel" or name not in SENTINEL_OPTIONS:
+            raise wrong("after ? may stand sentinel_username and sentinel_password, of redis+sentinel:// alone")
+        options[SENTINEL_OPTIONS[name]] = unquote(value)
+    return options
 
 
 def _path(parts: SplitResult, form: Form, wrong: Callable[[str], ConfigError]) -> tuple[str, int]:

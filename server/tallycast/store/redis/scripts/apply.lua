@@ -4,227 +4,325 @@
 -- KEYS[1…n]    the items' hashes, each once. In a hash, the field with the empty name is the item's header, every other
 --              field is an actor with its record (keys.py takes both apart):
 --                header  number of kinds (1 byte), version (7), the count of each kind (6), their names between spaces
---                record  one entry a kind: its place in the header from 1 (1 byte), value (4), seq (7)
+--                record  entries: a kind's place in the header from 1 (1 byte), value (3), seq (7), and the place of one
+--                        more kind, 0 for none, that says 0 with the same seq (1): mostly the other one of a group
 --              All numbers are little-endian. What an entry of an `event` kind says is how many events were counted.
 -- KEYS[n+1…]   two sets for each item that has events here, in the items' order: ids of even days, ids of odd days.
 --              Days are Redis's own in UTC; a set ends with the day after its own, so that ids last 24 h at least.
 --              On a cluster the set of yesterday is at the same time begun as that of tomorrow, with an id that is in
 --              both: while a slot moves, Redis refuses commands whose keys are not all there, or all elsewhere.
 -- ARGV[1]      n
--- ARGV[2]      the kinds of this hub, JSON: [[name, 1 for `event` or 0, [numbers of the group's others]], …], from 1
--- ARGV[3]      PUBLISH, or SPUBLISH on a cluster
--- ARGV[4]      what channels have before the key's name
--- ARGV[5]      how many characters of a key stand before the item's name; one stands behind it
--- ARGV[6…]     for each item: how many actors, the actors, the reactions of each (one string of 12 bytes a reaction:
---              number of the kind (1), value (4), seq (7), 0 for none), the ids of the events among them in their order
+-- ARGV[2]      the names of this hub's kinds, with spaces between; they are numbered from 1
+-- ARGV[3]      a byte for each of them: 255 for `event`, the number of its group from 1, or 0
+-- ARGV[4]      PUBLISH, or SPUBLISH on a cluster
+-- ARGV[5]      what channels have before the key's name
+-- ARGV[6…]     for each item: one string with 1 if it is to be published when its counts move, else 0 (1 byte), the
+--              number of its actors (2) and all their reactions (12 bytes each:
+--              number of the kind (1), value (3), seq (7), 0 for none, and (1) the sum of 1 where the same actor says
+--              more and 2 where its rivals are taken back though the value is 0: it was set a moment before); then the actors in the same order, then the ids of the events among the reactions
 --
 -- Answer: for each item its header (nil: none yet), 1 if its counts moved, else 0, then each actor's record.
+-- What is published of an item is its header.
 --
 -- Records and headers are written also where nothing changed: WAIT tells of what this connection wrote last, and a
 -- repeated reaction must not be acknowledged before the first one is on the replica. Written are whole strings, so that
 -- the replica does the same.
+--
+-- What Redis does for a reaction is mostly calls, strings and tables made here: hence the short ways below.
 
 local ENTRY = 12
+local FORM = '<BI3I7B'
+local MOST = 2 ^ 24 - 1 -- that a value can be
+local EVENT = 255
+local FEW = 3 -- actors: HGET for each is then less work than one HMGET
 local DAY_S = 86400
-local byte, sub, rep, format = string.byte, string.sub, string.rep, string.format
-local unpack, concat = unpack, table.concat
+local KEYS, ARGV = KEYS, ARGV
+local byte, sub, rep, gmatch = string.byte, string.sub, string.rep, string.gmatch
+local type, pairs, ipairs, unpack, concat = type, pairs, ipairs, unpack, table.concat
 local bytes_of, numbers_of = struct.pack, struct.unpack
-local call = redis.call
+local call, try = redis.call, redis.pcall
 
-local kinds = cjson.decode(ARGV[2])
-local publish, channel_prefix, name_at = ARGV[3], ARGV[4], ARGV[5] + 1
+local kinds, number_of = {}, {}
+for name in gmatch(ARGV[2], '[^ ]+') do
+    kinds[#kinds + 1] = name
+    number_of[name] = #kinds
+end
+local rules = { byte(ARGV[3], 1, -1) }
+local publish, channel_prefix = ARGV[4], ARGV[5]
 
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local day = math.floor(time[1] / DAY_S)
 
 -- What the names in a header mean: each kind of this hub by its place there, made once a call for all items alike.
+-- `rivals` has the place of a kind's only rival, 0 where it has none, nil where they are many or not all in the header.
 local schemas = {}
 local function schema_of(names)
     local schema = schemas[names]
-    if not schema then
-        local places, list = {}, {}
-        for name in string.gmatch(names, '[^ ]+') do
-            list[#list + 1] = name
-            places[name] = #list
-        end
-        local codes = {}
-        for number = 1, #kinds do
-            codes[number] = places[kinds[number][1]]
-        end
-        local counts = rep('I6', #list)
-        schema = {
-            codes = codes, list = list, names = names, size = #list,
-            reading = '<I7' .. counts, writing = '<BI7' .. counts,
-        }
-        schemas[names] = schema
+    if schema then
+        return schema
     end
+    local codes, rivals, size = {}, {}, 0
+    for name in gmatch(names, '[^ ]+') do
+        size = size + 1
+        if number_of[name] then
+            codes[number_of[name]] = size
+        end
+    end
+    for number, rule in ipairs(rules) do
+        local others, code = 0, 0
+        for other = 1, #rules do
+            if rule ~= 0 and rule ~= EVENT and other ~= number and rules[other] == rule then
+                others, code = others + 1, codes[other]
+            end
+        end
+        if others < 2 then
+            rivals[number] = code
+        end
+    end
+    local counts = rep('I6', size)
+    schema = {
+        codes = codes, rivals = rivals, names = names, size = size,
+        reading = '<I7' .. counts, writing = '<BI7' .. counts,
+    }
+    schemas[names] = schema
     return schema
 end
-local empty = schema_of('')
 
 local function with_kind(schema, number)
-    local name = kinds[number][1]
-    return schema_of(schema == empty and name or schema.names .. ' ' .. name)
+    return schema_of(schema.size == 0 and kinds[number] or schema.names .. ' ' .. kinds[number])
 end
 
-local function find(record, code)
+-- A record's kinds in order, their values and seqs by place.
+local function read(record)
+    local list, values, seqs = {}, {}, {}
     for at = 1, #record, ENTRY do
-        if byte(record, at) == code then
-            return at
+        local code, value, seq, other = numbers_of(FORM, record, at)
+        list[#list + 1] = code
+        values[code], seqs[code] = value, seq
+        if other ~= 0 then
+            list[#list + 1] = other
+            values[other], seqs[other] = 0, seq
         end
     end
+    return list, values, seqs
 end
 
-local function put(record, at, code, value, seq)
-    local entry = ''
-    if value ~= 0 or seq ~= 0 then
-        entry = bytes_of('<BI4I7', code, value, seq)
+-- The record that read() takes apart, '' where nothing is said. Kinds that say nothing and have no seq take no room.
+local function write(list, values, seqs)
+    if #list == 1 then
+        local code = list[1]
+        local value, seq = values[code], seqs[code]
+        return (value ~= 0 or seq ~= 0) and bytes_of(FORM, code, value, seq, 0) or ''
     end
-    if not at then
-        return record .. entry
+    local own, others, with_room = {}, {}, {}
+    for _, code in ipairs(list) do
+        if values[code] ~= 0 then
+            own[#own + 1] = code
+            with_room[seqs[code]] = code
+        end
     end
-    if #record == ENTRY then
-        return entry
+    for _, code in ipairs(list) do
+        local seq = seqs[code]
+        if values[code] == 0 and seq ~= 0 then
+            if with_room[seq] then
+                others[with_room[seq]] = code
+                with_room[seq] = nil
+            else
+                own[#own + 1] = code
+                with_room[seq] = code
+            end
+        end
     end
-    return sub(record, 1, at - 1) .. entry .. sub(record, at + ENTRY)
+    for at, code in ipairs(own) do
+        own[at] = bytes_of(FORM, code, values[code], seqs[code], others[code] or 0)
+    end
+    return concat(own)
 end
 
-local answer = {}
+local answer, answered = {}, 0
+local moved = {} -- by how much each count of an item, by place
+local next_arg = 6
 local items = tonumber(ARGV[1])
-local at_arg = 6
 local next_set = items + 1
 
 for number = 1, items do
     local key = KEYS[number]
-    local actors = tonumber(ARGV[at_arg])
-    local actors_at = at_arg
-    local said_at = at_arg + actors
-    local next_id = said_at + actors + 1
-    local stored = redis.pcall('HMGET', key, '', unpack(ARGV, actors_at + 1, said_at))
-    if stored.err then
+    local header = try('HGET', key, '')
+    if type(header) == 'table' then
         return redis.error_reply('WRONGTYPE ' .. key)
     end
-
-    local header = stored[1]
-    local schema, numbers = empty, { 0 } -- version, counts
-    if header then
-        schema = schema_of(sub(header, 9 + 6 * byte(header)))
-        numbers = { numbers_of(schema.reading, header, 2) }
-    end
-    local codes = schema.codes
-    local moved = {}
+    local was = schema_of(header and sub(header, 9 + 6 * byte(header)) or '')
+    local schema = was
+    local codes, rivals = schema.codes, schema.rivals
+    local reactions = ARGV[next_arg]
+    local announced, actors, at = numbers_of('<BI2', reactions)
+    local actors_at = next_arg
+    next_arg = next_arg + 1 + actors
+    local all = actors > FEW and call('HMGET', key, unpack(ARGV, actors_at + 1, actors_at + actors))
     local today, yesterday, fresh, gone
-    local writes = {}
-    local at_answer = #answer + 2
+    local writes, written = {}, 0
+    local at_answer = answered + 1
+    answered = answered + 2
 
     for pair = 1, actors do
-        local actor, reactions = ARGV[actors_at + pair], ARGV[said_at + pair]
-        local record = stored[pair + 1] or ''
-        local next_reaction = 1
-
-        -- Most say one thing, and never said another. All that this does the loop below does too.
-        local kind, value, seq = numbers_of('<BI4I7', reactions)
+        local actor = ARGV[actors_at + pair]
+        local stored
+        if all then
+            stored = all[pair]
+        else
+            stored = call('HGET', key, actor)
+        end
+        local record = stored or ''
+        local kind, value, seq, flags = numbers_of(FORM, reactions, at)
+        at = at + ENTRY
+        local more, sets = flags % 2 == 1, value ~= 0 or flags > 1
         local code = codes[kind]
-        if code and #reactions == ENTRY and (value == 0 or seq == 0) and kinds[kind][2] == 0
-            and (record == '' or (#record == ENTRY and byte(record) == code)) then
-            local old, standing = 0, 0
-            if record ~= '' then
-                old, standing = numbers_of('<I4I7', record, 2)
-            end
-            if seq == 0 and standing == 0 then
-                record = value == 0 and '' or (kind == code and reactions or bytes_of('<BI4I7', code, value, 0))
-                if value ~= old then
-                    moved[code] = (moved[code] or 0) + value - old
-                end
-                next_reaction = ENTRY + 1
-            end
+        if not code then
+            schema = with_kind(schema, kind)
+            codes, rivals = schema.codes, schema.rivals
+            code = codes[kind]
         end
 
-        for at_reaction = next_reaction, #reactions, ENTRY do
-            kind, value, seq = numbers_of('<BI4I7', reactions, at_reaction)
-            code = codes[kind]
-            if not code then
-                schema = with_kind(schema, kind)
-                codes = schema.codes
-                code = codes[kind]
-                numbers[code + 1] = 0
-            end
-            local at = find(record, code)
-            local old, standing = 0, 0
-            if at then
-                old, standing = numbers_of('<I4I7', record, at + 1)
-            end
-            if kinds[kind][2] == 1 then
-                if not today then
-                    today, yesterday = KEYS[next_set + day % 2], KEYS[next_set + (day + 1) % 2]
-                    next_set = next_set + 2
+        -- Most say one thing, and before that said nothing, or something of that kind and its only rival. All that is
+        -- done here the loop below does too.
+        local rival = rivals[kind]
+        local told = sets and seq ~= 0 and rival ~= 0 -- the rivals are given the seq
+        local done = false
+        if not more and rules[kind] ~= EVENT and (rival or not told) then
+            if record == '' then
+                done = true
+                if value ~= 0 or seq ~= 0 then
+                    record = bytes_of(FORM, code, value, seq, told and rival or 0)
+                    moved[code] = (moved[code] or 0) + value
                 end
-                local event = actor .. '\0' .. kinds[kind][1] .. '\0' .. ARGV[next_id]
-                next_id = next_id + 1
-                if call('SISMEMBER', yesterday, event) == 0 and call('SADD', today, event) == 1 then
-                    fresh = event
-                    record = put(record, at, code, old + 1, 0)
-                    moved[code] = (moved[code] or 0) + 1
-                end
-            elseif seq == 0 or seq >= standing then
-                if seq ~= 0 then
-                    standing = seq
-                end
-                record = put(record, at, code, value, standing)
-                if value ~= old then
-                    moved[code] = (moved[code] or 0) + value - old
-                end
-                if value ~= 0 then
-                    for _, rival in ipairs(kinds[kind][3]) do
-                        local rival_code = codes[rival]
-                        if not rival_code and seq ~= 0 then
-                            schema = with_kind(schema, rival)
-                            codes = schema.codes
-                            rival_code = codes[rival]
-                            numbers[rival_code + 1] = 0
+            elseif #record == ENTRY then
+                local said, old, standing, other = numbers_of(FORM, record)
+                if not told and said == code and other == 0 then
+                    done = true
+                    if seq == 0 or seq >= standing then
+                        moved[code] = (moved[code] or 0) + value - old
+                        if seq ~= 0 then
+                            standing = seq
                         end
-                        local rival_at = rival_code and find(record, rival_code)
-                        local rival_old, rival_seq = 0, 0
-                        if rival_at then
-                            rival_old, rival_seq = numbers_of('<I4I7', record, rival_at + 1)
+                        record = ''
+                        if value ~= 0 or standing ~= 0 then
+                            record = bytes_of(FORM, code, value, standing, 0)
                         end
-                        if rival_at or seq ~= 0 then
-                            record = put(record, rival_at, rival_code, 0, rival_seq > seq and rival_seq or seq)
-                        end
-                        if rival_old ~= 0 then
-                            moved[rival_code] = (moved[rival_code] or 0) - rival_old
-                        end
+                    end
+                elseif told and (said == code and other == rival or said == rival and other == code) then
+                    done = true
+                    if seq >= standing then
+                        moved[said] = (moved[said] or 0) - old
+                        moved[code] = (moved[code] or 0) + value
+                        record = bytes_of(FORM, code, value, seq, rival)
                     end
                 end
             end
         end
+
+        if not done then
+            local list, values, seqs = read(record)
+            while true do
+                if not values[code] then
+                    list[#list + 1] = code
+                    values[code], seqs[code] = 0, 0
+                end
+                local rule, old = rules[kind], values[code]
+                if rule == EVENT then
+                    if not today then
+                        today, yesterday = KEYS[next_set + day % 2], KEYS[next_set + (day + 1) % 2]
+                        next_set = next_set + 2
+                    end
+                    local event = actor .. '\0' .. kinds[kind] .. '\0' .. ARGV[next_arg]
+                    next_arg = next_arg + 1
+                    if old < MOST and call('SISMEMBER', yesterday, event) == 0 and call('SADD', today, event) == 1 then
+                        fresh = event
+                        values[code] = old + 1
+                        moved[code] = (moved[code] or 0) + 1
+                    end
+                elseif seq == 0 or seq >= seqs[code] then
+                    if seq ~= 0 then
+                        seqs[code] = seq
+                    end
+                    values[code] = value
+                    moved[code] = (moved[code] or 0) + value - old
+                    if sets and rule ~= 0 then
+                        for other = 1, #rules do
+                            if rules[other] == rule and other ~= kind then
+                                if seq ~= 0 and not codes[other] then
+                                    schema = with_kind(schema, other)
+                                    codes, rivals = schema.codes, schema.rivals
+                                end
+                                local place = codes[other]
+                                if place and values[place] then
+                                    moved[place] = (moved[place] or 0) - values[place]
+                                    values[place] = 0
+                                    if seqs[place] < seq then
+                                        seqs[place] = seq
+                                    end
+                                elseif seq ~= 0 then
+                                    list[#list + 1] = place
+                                    values[place], seqs[place] = 0, seq
+                                end
+                            end
+                        end
+                    end
+                end
+                if not more then
+                    break
+                end
+                kind, value, seq, flags = numbers_of(FORM, reactions, at)
+                at = at + ENTRY
+                more, sets = flags % 2 == 1, value ~= 0 or flags > 1
+                code = codes[kind]
+                if not code then
+                    schema = with_kind(schema, kind)
+                    codes, rivals = schema.codes, schema.rivals
+                    code = codes[kind]
+                end
+            end
+            record = write(list, values, seqs)
+        end
+
         if record ~= '' then
-            writes[#writes + 1] = actor
-            writes[#writes + 1] = record
-        elseif stored[pair + 1] then
+            writes[written + 1], writes[written + 2] = actor, record
+            written = written + 2
+        elseif stored then
             gone = gone or {}
             gone[#gone + 1] = actor
         end
-        answer[at_answer + pair] = record
+        answered = answered + 1
+        answer[answered] = record
     end
 
     local changed = 0
-    for code, by in pairs(moved) do
+    for _, by in pairs(moved) do
         if by ~= 0 then
-            numbers[code + 1] = numbers[code + 1] + by
             changed = 1
         end
     end
-    if changed == 1 then
-        numbers[1] = numbers[1] < now_us and now_us or numbers[1] + 1
-    end
-    if header or #writes > 0 then
-        header = bytes_of(schema.writing, schema.size, unpack(numbers, 1, schema.size + 1)) .. schema.names
+    if header or written > 0 then
+        if changed == 1 or schema ~= was then
+            local numbers = { 0 } -- version, counts
+            if header then
+                numbers = { numbers_of(was.reading, header, 2) }
+            end
+            for place = was.size + 1, schema.size do
+                numbers[place + 1] = 0
+            end
+            for code, by in pairs(moved) do
+                numbers[code + 1] = numbers[code + 1] + by
+            end
+            if changed == 1 then
+                numbers[1] = numbers[1] < now_us and now_us or numbers[1] + 1
+            end
+            header = bytes_of(schema.writing, schema.size, unpack(numbers, 1, schema.size + 1)) .. schema.names
+        end
         if gone then
             call('HDEL', key, unpack(gone))
         end
-        call('HSET', key, '', header, unpack(writes))
+        call('HSET', key, '', header, unpack(writes, 1, written))
         if fresh then
             call('EXPIREAT', today, (day + 2) * DAY_S)
             if publish == 'SPUBLISH' and call('EXISTS', yesterday) == 0 then
@@ -233,18 +331,13 @@ for number = 1, items do
             end
         end
     end
-    if changed == 1 then
-        local shown = {}
-        for code, name in ipairs(schema.list) do
-            if numbers[code + 1] ~= 0 then
-                shown[#shown + 1] = format('"%s":%.0f', name, numbers[code + 1])
-            end
-        end
-        call(publish, channel_prefix .. key, format('{"item":"%s","v":%.0f,"counts":{%s}}', sub(key, name_at, -2),
-            numbers[1], concat(shown, ',')))
+    if changed == 1 and announced == 1 then
+        call(publish, channel_prefix .. key, header)
     end
-    answer[at_answer - 1], answer[at_answer] = header, changed
-    at_arg = next_id
+    for code in pairs(moved) do
+        moved[code] = nil
+    end
+    answer[at_answer], answer[at_answer + 1] = header, changed
 end
 
 return answer

@@ -5,9 +5,8 @@
 -- ARGV[1]      its header as it was
 -- ARGV[2]      its header as it should be
 -- ARGV[3]      PUBLISH, or SPUBLISH on a cluster; empty: nothing is to be told yet
--- ARGV[4]      the item's channel
--- ARGV[5]      what to publish
--- ARGV[6…]     for each record that is wrong: its actor, the record as it was, the record as it should be, '' for none
+-- ARGV[4]      the item's channel, on which its header is published
+-- ARGV[5…]     for each record that is wrong: its actor, the record as it was, the record as it should be, '' for none
 --
 -- Answer: 1, or 0 when nothing was done since something is not as it was.
 
@@ -16,13 +15,13 @@ local call = redis.call
 if call('HGET', KEYS[1], '') ~= ARGV[1] then
     return 0
 end
-for at = 6, #ARGV, 3 do
+for at = 5, #ARGV, 3 do
     if call('HGET', KEYS[1], ARGV[at]) ~= ARGV[at + 1] then
         return 0
     end
 end
 
-for at = 6, #ARGV, 3 do
+for at = 5, #ARGV, 3 do
     if ARGV[at + 2] == '' then
         call('HDEL', KEYS[1], ARGV[at])
     else
@@ -31,6 +30,6 @@ for at = 6, #ARGV, 3 do
 end
 call('HSET', KEYS[1], '', ARGV[2])
 if ARGV[3] ~= '' then
-    call(ARGV[3], ARGV[4], ARGV[5])
+    call(ARGV[3], ARGV[4], ARGV[2])
 end
 return 1

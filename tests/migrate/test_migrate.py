@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,29 +36,6 @@ from tallycast.store import open_store
 from tallycast.store.migrate import Copied, migrate
 from tallycast.store.redis.check import check as check_redis
 from tallycast.store.sqlite import SqliteStore
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with single() as one:
-        yield one
-
-
-@pytest.fixture(autouse=True)
-def a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("TALLYCAST_")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def prefix() -> str:
-    return next(PREFIXES)
-
-
-@pytest.fixture
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    take_small_steps(monkeypatch)
-
 
 names = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="{}"), min_size=1, max_size=5)
 kinds_said = st.one_of(

@@ -6,52 +6,26 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from moves import (
     KINDS,
-    PREFIXES,
     assert_same,
     move,
     read,
     some_content,
     stop_after,
-    take_small_steps,
     url,
     write,
 )
-from redis_servers import RedisServer, single
+from redis_servers import RedisServer
 from tallycast import progress
 from tallycast.cli import run
 from tallycast.errors import ConfigError
 from tallycast.store import open_store
 from tallycast.store.redis.check import check as check_redis
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with single() as one:
-        yield one
-
-
-@pytest.fixture(autouse=True)
-def a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("TALLYCAST_")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def prefix() -> str:
-    return next(PREFIXES)
-
-
-@pytest.fixture
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    take_small_steps(monkeypatch)
-
 
 # Refused
 
@@ -78,6 +52,16 @@ def test_a_part_from_elsewhere_is_other_data(server: RedisServer, prefix: str, t
     stop_after(2, url(tmp_path / "a.db"), server.url, prefix)
     with pytest.raises(ConfigError, match=r"holds a part of sqlite:////.*a\.db"):
         move(url(tmp_path / "b.db"), server.url, prefix)
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_no_hub_starts_on_a_part_of_a_store(server: RedisServer, prefix: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.db", some_content())
+    stop_after(2, url(tmp_path / "a.db"), server.url, prefix)
+    with pytest.raises(ConfigError, match=r"is no whole copy of sqlite:.*a\.db yet: finish that migration"):
+        open_store(server.url, KINDS, prefix=prefix)
+    assert move(url(tmp_path / "a.db"), server.url, prefix).ok
+    open_store(server.url, KINDS, prefix=prefix)
 
 
 def test_a_store_that_was_only_opened_may_be_filled(server: RedisServer, prefix: str, tmp_path: Path) -> None:
@@ -187,6 +171,25 @@ def test_wrong_urls_are_one_line_and_exit_code_2(
     assert says in line
     assert "secret-word" not in line
     assert not (tmp_path / "new.db").exists()
+
+
+def test_the_url_that_is_not_given_is_the_stores_own(
+    server: RedisServer,
+    prefix: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = some_content(items=1)
+    write(tmp_path / "a.db", before)
+    monkeypatch.setenv("TALLYCAST_STORE", server.url)
+    monkeypatch.setenv("TALLYCAST_PREFIX", prefix)
+    assert run(["migrate", "--from", url(tmp_path / "a.db")]) == 0
+    assert run(["migrate", "--to", url(tmp_path / "b.db")]) == 0
+    assert_same(read(tmp_path / "b.db"), before)
+    capsys.readouterr()
+    assert run(["migrate"]) == 2
+    assert "the one that is not given is TALLYCAST_STORE" in told(capsys)
 
 
 @pytest.mark.usefixtures("small_steps")
