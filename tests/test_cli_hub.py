@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ def command(*args: str) -> tuple[str, ...]:
 
 @contextmanager
 def started(*args: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(command(*args), text=True, **options)
+    # Whoever runs the tests in the background of a shell has Ctrl-C ignored, and children inherit that.
+    heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(command(*args), text=True, preexec_fn=heeding, **options)
     try:
         yield process
     finally:

@@ -42,6 +42,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.waiting: set[int] = set()
         self.subscriptions: dict[int, tuple[str, bool]] = {}
         self.unsubscribed: dict[int, list[str]] = {}
+        self.left: dict[str, int] = {}  # the ref of the last end of a subscription that was asked for
         self.wishes: dict[tuple[str, str], int] = {}
         self.events: dict[str, set[str]] = {}
         self.connected = False
@@ -61,7 +62,9 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(item=ITEMS)
     def unsubscribe(self, item: str) -> None:
         self.forget(item)
-        self.waiting.update(self.session.unsubscribe([item]))
+        refs = self.session.unsubscribe([item])
+        self.waiting.update(refs)
+        self.left[item] = max([*refs, self.left.get(item, 0)])
 
     @precondition(lambda self: self.waiting & self.subscriptions.keys())
     @rule(data=st.data())
@@ -74,7 +77,9 @@ class AnyOrder(RuleBasedStateMachine):
     def came_to_nothing(self, ref: int) -> None:
         self.waiting.discard(ref)
         item, _ = self.subscriptions[ref]
-        if item not in self.taken and all(self.subscriptions.get(other, ("",))[0] != item for other in self.waiting):
+        since = self.left.get(item, 0)
+        others = {self.subscriptions.get(other, ("",))[0] for other in self.waiting if other > since}
+        if item not in self.taken and item not in others:
             self.forget(item)
 
     def forget(self, item: str) -> None:

@@ -142,9 +142,11 @@ class Session:
             request.turn = None
         else:
             del lane.requests[ref]
-        undone = self._forget_unknown(request)
-        if ref in lane.flying:
-            self._request_items("unsubscribe", undone, For.NOBODY)
+        undone = set(self._forget_unknown(request))
+        if undone:  # the hub may have been asked for them already, for this caller or one who gave up before
+            flying = (lane.requests[other] for other in lane.flying)
+            undone &= {item for other in flying if other.op == "subscribe" for item in other.items}
+            self._request_items("unsubscribe", sorted(undone), For.NOBODY)
         return request.refusal
 
     def newest(self, item: str) -> Counts | None:
@@ -295,7 +297,7 @@ class Session:
         lane, request = self._find(ref)
         if request is None:
             return []
-        if request.answer_for is not For.NOBODY:
+        if request.answer_for is not For.NOBODY or request.op == "unsubscribe":
             if refusal.code in AGAIN:
                 request.refusal = refusal
                 lane.postpone(request.ref, now_s + self._wait_s(refusal, request.refusals))
@@ -360,16 +362,16 @@ class Session:
         """Drop the items of a subscription that came to nothing, unless they are watched or asked for otherwise."""
         if request.op != "subscribe":
             return []
-        pending = {
-            item
+        last = {
+            item: other.op
             for other in self._subscriptions.requests.values()
-            if other.op == "subscribe" and other is not request and other.answer_for is not For.NOBODY
+            if other is not request and (other.op == "unsubscribe" or other.answer_for is not For.NOBODY)
             for item in other.items
         }
         undone = [
             item
             for item in request.items
-            if item not in pending and (known := self._items.get(item)) is not None and known.viewers is None
+            if last.get(item) != "subscribe" and (known := self._items.get(item)) is not None and known.viewers is None
         ]
         for item in undone:
             del self._items[item]

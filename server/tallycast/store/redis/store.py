@@ -141,6 +141,8 @@ class RedisStore:
                 await self._servers.close()
 
     async def _publish(self, items: Collection[str]) -> None:
+        if self._writing.trouble and self._reading.trouble:  # both are tried anyway: this need not take turns with them
+            raise Unavailable(self._reading.trouble)
         keys = [self._keys.item(item) for item in items]
         await self._send(
             self._publishing, [Command(command("EVAL", PUBLISH, 1, key, *self._publish_words), key) for key in keys]
