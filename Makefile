@@ -15,6 +15,7 @@ install-test:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || .ci/apt chromium
 	@command -v redis-server >/dev/null || .ci/apt redis-server
 	@.ci/later-redis
+	@PYTHONPATH=tests .venv/bin/python -m packing
 
 lint:
 	@.venv/bin/ruff check

@@ -53,6 +53,16 @@ def test_what_the_hub_signs_others_can_verify() -> None:
     assert identity().verify(made) == Actor("u:42", NOW_S + 60, ("post:1", "video:*"))
 
 
+def test_a_visitor_of_a_seed_is_the_same_on_every_hub_with_the_secret_and_on_no_other() -> None:
+    token, actor = identity().visitor(b"one")
+    assert identity().verify(token) == actor
+    assert actor.name.startswith("v:")
+    assert identity().visitor(b"one")[1] == actor
+    assert identity(SECRET, OTHER).visitor(b"one")[1] == actor
+    names = {identity(*secrets).visitor(seed)[1].name for secrets in ((), (OTHER,)) for seed in (b"one", b"two", b"")}
+    assert len(names) == 6
+
+
 def test_visitors_are_new_people_with_names_that_begin_v() -> None:
     people = [identity().visitor() for _ in range(50)]
     for made, actor in people:

@@ -13,7 +13,7 @@ import pytest
 from tallycast import doorstep, identity, transport, viewer
 from tallycast.errors import CODES
 from tallycast.frames import CLOSE_CODES
-from tallycast.routes import events, http
+from tallycast.routes import badge, events, form, http
 from tallycast.settings import Settings
 
 PAGE = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text("utf-8")
@@ -81,7 +81,7 @@ def test_the_event_that_is_shown_is_what_the_hub_makes_of_its_message() -> None:
 
 
 def test_every_http_path_is_there() -> None:
-    shown = {match for row in rows("HTTP") for match in re.findall(r"(?:GET|POST) (/[\w./]+)", row[0])}
+    shown = {match for row in rows("HTTP") for match in re.findall(r"(?:GET|POST) (/[\w./{}]+)", row[0])}
     assert shown == set(DOCUMENT["paths"])
 
 
@@ -103,6 +103,10 @@ def test_every_http_path_is_there() -> None:
         ("Server-Sent Events", f"{Settings().items_per_viewer} items (`items_per_viewer`)"),
         ("Server-Sent Events", f"between {events.RETRY_MS[0]} and {events.RETRY_MS[1]} ms"),
         ("Server-Sent Events", f"after {events.COMMENT_S:g} s"),
+        ("Without a script", f"at most {Settings().message_bytes} bytes (`message_bytes`)"),
+        ("Without a script", f"cookie `{form.COOKIE}`"),
+        ("Without a script", f"within the same {form.TWICE_S} s"),
+        ("Without a script", f"kept for {badge.FRESH_S} s"),
         ("Limits", f"| {Settings().message_bytes} bytes |"),
         ("Limits", f"| {doorstep.MAX_LINE_BYTES // 1024} KiB; {doorstep.MAX_HEAD_BYTES // 1024} KiB |"),
         ("Limits", f"| {Settings().items_per_viewer}; {http.MOST_ITEMS} |"),
@@ -118,6 +122,6 @@ def test_figures_are_those_of_the_code(title: str, text: str) -> None:
 
 
 def test_links_within_the_page_lead_somewhere() -> None:
-    headings = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
+    headings = re.findall(r"^##+ (.*)$", PAGE, re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
     assert set(re.findall(r"\]\(#([^)]*)\)", PAGE)) <= anchors

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tallycast.cors import Cors
 from tallycast.observe import Observe
-from tallycast.routes import demo, events, http, live, ops
+from tallycast.routes import badge, client, demo, events, form, http, live, ops
 from tallycast.routes.problems import Unexpected, exception_handlers
 from tallycast.service import Service
 from tallycast.settings import Settings
@@ -53,7 +53,16 @@ def create_app(settings: Settings | None = None) -> Starlette:
         await service.close()
 
     app = Starlette(
-        routes=[*live.routes, *http.routes, *events.routes, *ops.routes, *demo.routes],
+        routes=[
+            *live.routes,
+            *http.routes,
+            *events.routes,
+            *badge.routes,
+            *form.routes,
+            *ops.routes,
+            *client.routes,
+            *demo.routes,
+        ],
         middleware=[Middleware(Observe), Middleware(Started), Middleware(Cors), Middleware(Unexpected)],
         exception_handlers=exception_handlers,
         lifespan=lifespan,

@@ -1,9 +1,12 @@
 """Which web pages may use the API: the origin gate and the CORS headers (https://fetch.spec.whatwg.org).
 
-The gate goes by the socket's list. Identity is a bearer token and never a cookie: no answer allows credentials.
+The gate goes by the socket's list. A script's identity is a bearer token and never a cookie: no answer allows
+credentials.
 """
 
 from __future__ import annotations
+
+import re
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -12,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tallycast.routes.problems import problem
 
 PREFIX = "/v1/"
+FORM = re.compile("/v1/items/.*/reactions")
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST",
     "Access-Control-Allow-Headers": "authorization, content-type, if-none-match, last-event-id",
@@ -23,8 +27,9 @@ EXPOSED = "ETag, Retry-After"
 class Cors:
     """Middleware over the paths under /v1/: a page of an origin that is not allowed gets 403, of one that is, headers.
 
-    A request without Origin does not come from a page (or is a plain GET of the hub's own) and passes. Other paths are
-    not touched: a browser keeps other sites' scripts from reading them.
+    A request without Origin does not come from a page (or is a plain GET of the hub's own) and passes. A form passes
+    too: its route is stricter, and answers a person. Other paths are not touched: a browser keeps other sites' scripts
+    from reading them.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -52,7 +57,7 @@ class Cors:
             await send(message)
 
         app = self.app
-        if not allowed:
+        if not allowed and not (scope["method"] == "POST" and FORM.fullmatch(_path(scope))):
             app = problem("forbidden", "pages of this origin may not use this hub: its operator lists those that may")
         elif origin is not None and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             app = Response(status_code=204, headers=PREFLIGHT)

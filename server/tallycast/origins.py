@@ -64,8 +64,8 @@ class Origins:
         """The response headers that let the page of `origin` read an answer; empty when it may not or need not.
 
         With `*` alone the answer is the same for everybody; else the origin is echoed and `Vary` keeps caches from
-        mixing answers up, also where the origin is refused or absent. No credentials: the hub sets no cookie, and a
-        token travels in `Authorization`.
+        mixing answers up, also where the origin is refused or absent. No credentials: a script's token travels in
+        `Authorization`, and no answer to it depends on a cookie.
         """
         if self.any:
             return {"Access-Control-Allow-Origin": "*"}

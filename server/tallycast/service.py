@@ -174,12 +174,15 @@ class Service:
             raise
         return await asker.answer
 
-    def visitor(self, address: str) -> tuple[str, Actor]:
-        """A new anonymous identity, (token, actor), for somebody at `address`. Raises Refused (`rate_limited`)."""
+    def visitor(self, address: str, seed: bytes | None = None) -> tuple[str, Actor]:
+        """A new anonymous identity, (token, actor), for somebody at `address`. Raises Refused (`rate_limited`).
+
+        `seed`: see Identity.visitor.
+        """
         wait_s = self._visitors.wait_s(address, self.now_s())
         if wait_s:
             raise Refused("rate_limited", "too many new visitors from this address", retry_after_s=wait_s)
-        return self.identity.visitor()
+        return self.identity.visitor(seed)
 
 
 class _Waiting:

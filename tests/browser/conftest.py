@@ -1,11 +1,11 @@
-"""Windows on the demo page, in Debian's own Chromium, against real hubs."""
+"""Windows on the gallery, in Debian's own Chromium, against real hubs."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,8 @@ ARGUMENTS = [
 NO_CHROMIUM = "no Chromium: apt-get install chromium"
 
 
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for all tests. Without it they are skipped, and fail where CI is set."""
+@asynccontextmanager
+async def _launched(**options: Any) -> AsyncIterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         if os.environ.get("CI") == "true":
@@ -38,9 +37,23 @@ async def chromium() -> AsyncIterator[Browser]:
         pytest.skip(f"NOT TESTED IN A BROWSER: {NO_CHROMIUM}")
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has none for root
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS, *sandbox])
+        browser = await playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS, *sandbox], **options)
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """One browser for all tests. Without it they are skipped, and fail where CI is set."""
+    async with _launched() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def chromium_with_page_cache() -> AsyncIterator[Browser]:
+    """A browser that keeps pages for its back button, as everybody's does; Playwright turns that off."""
+    async with _launched(ignore_default_args=["--disable-back-forward-cache"]) as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -74,7 +87,7 @@ async def person(chromium: Browser) -> AsyncIterator[NewPerson]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def window(start: Start, person: NewPerson) -> AsyncIterator[OpenWindow]:
-    """Opens the demo page: `await window(hub)` as a new person, `await window(hub, context)` as one who is there.
+    """Opens the gallery: `await window(hub)` as a new person, `await window(hub, context)` as one who is there.
 
     When the test ends, and the hub still runs, no window may have seen an error or a violation of the policy.
     """

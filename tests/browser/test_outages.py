@@ -35,9 +35,9 @@ async def test_a_page_goes_on_after_the_hubs_restart(start: Start, window: OpenW
 
 async def test_clicks_while_the_hub_is_away_wait_and_count_once(start: Start, window: OpenWindow) -> None:
     hub = start()
-    ada, ben = await window(hub), await window(hub)
-    await ada.click("video", "love")
-    await ben.shows("video", "love", 1)
+    ada, ben = await window(hub, permissions=["clipboard-read", "clipboard-write"]), await window(hub)
+    await ada.click("video", "like")
+    await ben.shows("video", "like", 1)
     hub.kill()
     await ada.state_is("reconnecting…")
     ada.sent.clear()
@@ -45,7 +45,6 @@ async def test_clicks_while_the_hub_is_away_wait_and_count_once(start: Start, wi
     await ada.click("article", "like")
     await ada.click("article", "clap", times=4)
     await ada.click("article", "share", times=2)
-    await ada.says("article", "The hub is away. Yours is kept, and goes out when it is back.")
     await ada.shows("article", "clap", 4)
     start()
     for window_ in (ada, ben):
@@ -54,7 +53,7 @@ async def test_clicks_while_the_hub_is_away_wait_and_count_once(start: Start, wi
         await window_.shows("article", "dislike", 0)
         await window_.shows("article", "clap", 4)
         await window_.shows("article", "share", 2)
-        await window_.shows("video", "love", 1)
+        await window_.shows("video", "like", 1)
         window_.expect_no_hub()
     said = [message for message in map(json.loads, ada.sent) if message["op"] == "react"]
     assert [(message["kind"], message.get("value")) for message in said] == [
@@ -82,7 +81,7 @@ async def test_a_reaction_whose_answer_was_lost_is_sent_again_the_same(
     hub: OwnHub, person: NewPerson, window: OpenWindow
 ) -> None:
     """The page's end of the connection is cut after the reaction went out and before it heard the answer."""
-    context = await person()
+    context = await person(permissions=["clipboard-read", "clipboard-write"])
     await context.add_init_script(
         """
         const { send } = WebSocket.prototype;
@@ -121,14 +120,14 @@ async def test_an_older_number_that_comes_late_is_not_shown(hub: OwnHub, person:
     ada = await window(hub, context)
     await ada.click("article", "like")
     await ada.click("article", "clap")
-    await expect(ada.button("article", "clap")).to_have_accessible_name("Clap, 1, 1 of 50 from you")
+    await expect(ada.button("article", "clap")).to_have_accessible_name("Clap, 1, 1/50")
     for message in (
         {"ev": "counts", "item": "demo:article", "v": 1, "counts": {"like": 99}},
         {"ev": "something of a later version", "item": "demo:article"},
-        {"ev": "counts", "item": "demo:video", "v": 1, "counts": {"love": 7}},
+        {"ev": "counts", "item": "demo:video", "v": 1, "counts": {"like": 7}},
     ):
         lines[-1].send(json.dumps(message))
-    await ada.shows("video", "love", 7)
+    await ada.shows("video", "like", 7)
     await ada.shows("article", "like", 1, mine=True)
 
 
@@ -136,5 +135,5 @@ async def test_where_viewing_needs_a_token_the_page_says_so(start: Start, person
     hub = start(viewing="token")
     page = await (await person()).new_page()
     await page.goto(f"{hub.http}/")
-    await expect(page.locator(".state")).to_have_text("sign-in needed to view")
-    await expect(page.locator("button.reaction:enabled")).to_have_count(0)
+    await expect(page.locator(".state .word")).to_have_text("sign-in needed to view")
+    await expect(page.locator("#article [part=count]").first).to_have_text("–")

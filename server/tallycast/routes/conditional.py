@@ -13,9 +13,10 @@ _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
 def conditional(request: Request, body: bytes, headers: Mapping[str, str]) -> Response:
-    """JSON with a strong ETag of `body`, or 304 without it where If-None-Match names that tag.
+    """`body` with a strong ETag of it, or 304 without it where If-None-Match names that tag.
 
-    `headers` stand on both. A tag marked weak counts too: If-None-Match compares weakly.
+    `headers` stand on both; without a Content-Type among them it is JSON. A tag marked weak counts too: If-None-Match
+    compares weakly.
     """
     tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     asked = ", ".join(request.headers.getlist("if-none-match"))

@@ -1,4 +1,4 @@
-"""The demo page at `/` and its files below `/demo/`: small, read once, the same for everybody."""
+"""The gallery at `/`, the wall and the overlay below `/demo/`: small files, read once, the same for everybody."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAGES = {
 
 
 def content_security_policy(host: str | None) -> str:
-    """What the page may load and do: its own files, and talk to its own hub.
+    """What a page may load and do: the files of its own hub, and talk to its own hub.
 
     The socket's origin is spelt out for browsers whose 'self' does not cover ws: and wss: yet. `host` is the request's
     Host, used only where it is no more than a name or an address with its port.

@@ -57,14 +57,14 @@ def closing(request: Request) -> dict[str, str]:
     return {"Connection": "close"} if request.scope.get("http_version", "1.1").startswith("1") else {}
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
-    return problem(error.code, error.message, retry_after_s=error.retry_after_s)
+def problem_of(error: Refused | HTTPException) -> Response:
+    """The answer to what a route raised.
 
-
-async def _http_exception(_request: Request, error: Exception) -> Response:
-    """Starlette's own refusals (no such path, no such method) and those that need a status beside their code's."""
-    assert isinstance(error, HTTPException)
+    An HTTPException is Starlette's own refusal (no such path, no such method), or one that needs a status beside its
+    code's.
+    """
+    if isinstance(error, Refused):
+        return problem(error.code, error.message, retry_after_s=error.retry_after_s)
     status, headers = error.status_code, dict(error.headers or {})
     if status == HTTPStatus.NOT_FOUND:
         return problem("not_found", "there is nothing at this path: /v1/openapi.json lists what there is")
@@ -77,7 +77,12 @@ async def _http_exception(_request: Request, error: Exception) -> Response:
     return problem(code, error.detail, status=status, headers=headers)
 
 
-exception_handlers: Mapping[Any, Any] = {Refused: _refused, HTTPException: _http_exception}
+async def _raised(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, (Refused, HTTPException))
+    return problem_of(error)
+
+
+exception_handlers: Mapping[Any, Any] = {Refused: _raised, HTTPException: _raised}
 
 
 class Unexpected:

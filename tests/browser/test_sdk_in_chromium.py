@@ -1,0 +1,347 @@
+"""The SDK in Debian's Chromium against real hubs: tabs, the page cache, blocked sockets, sleep, offline, bad input."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, WebSocket
+
+from fault_proxy import fault_proxy
+from hubs import SECONDS, OwnHub
+from window import NewPerson, Start
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+PAGE = "/v1/config"  # any page of the hub's that may be kept; what is no-store, browsers keep out of their page caches
+NO_SOCKETS = """
+window.WebSocket = class {
+  constructor() { setTimeout(() => this.onclose?.({ code: 1006 })); }
+  close() {}
+};
+"""
+
+
+class Tab:
+    """A page that has the SDK: `hub` is its connection, `states` what it was told of items, newest first."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.sockets = self.open_sockets = 0
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+        page.on("websocket", self._note_socket)
+        page.on("console", lambda message: self.lines.append(message.text) if message.type == "warning" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _note_socket(self, socket: WebSocket) -> None:
+        self.sockets += 1
+        self.open_sockets += 1
+        socket.on("close", self._note_close)
+
+    def _note_close(self, _socket: WebSocket) -> None:
+        self.open_sockets -= 1
+
+    @classmethod
+    async def open(cls, context: BrowserContext, page_url: str, hub_url: str | None = None, options: str = "{}") -> Tab:
+        """A new tab at `page_url` whose SDK comes from there."""
+        tab = cls(await context.new_page())
+        await tab.page.goto(page_url + PAGE)
+        await tab.page.evaluate(
+            f"""async (url) => {{
+              const {{ connect }} = await import("/client/tallycast.js");
+              window.connect = connect;
+              window.hub = connect(url, {options});
+              window.states = {{}};
+              window.watch = (item, how) => hub.subscribe(item, (state) => (states[item] = state), how);
+              watch("post:1");
+            }}""",
+            hub_url or page_url,
+        )
+        return tab
+
+    async def until(self, condition: str, within_s: float = SECONDS) -> None:
+        """Wait for a condition in the page."""
+        await self.page.wait_for_function(condition, timeout=within_s * 1000, polling=50)
+
+    async def live(self) -> None:
+        """Wait until the numbers are there."""
+        await self.until("hub.status === 'live' && states['post:1']?.known")
+
+    async def shows(self, kind: str, count: int, mine: int | None = None, item: str = "post:1") -> None:
+        """Wait until this is what the page was last told."""
+        await self.until(f"(states['{item}']?.counts.{kind} ?? 0) === {count}")
+        if mine is not None:
+            await self.until(f"(states['{item}']?.mine.{kind} ?? 0) === {mine}")
+
+    async def react(self, kind: str, item: str = "post:1") -> Any:
+        """React, and wait for the answer."""
+        return await self.page.evaluate("([item, kind]) => hub.react(item, kind)", [item, kind])
+
+
+OpenTab = Callable[..., Awaitable[Tab]]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def tab(person: NewPerson) -> AsyncIterator[OpenTab]:
+    """Opens a tab that is live: `await tab(url)` of a new person, `await tab(url, context)` of one who is there."""
+    tabs: list[Tab] = []
+
+    async def open_tab(url: str, context: BrowserContext | None = None, *, live: bool = True, **more: Any) -> Tab:
+        tabs.append(await Tab.open(context or await person(), url, **more))
+        if live:
+            await tabs[-1].live()
+        return tabs[-1]
+
+    yield open_tab
+    for opened in tabs:
+        assert opened.errors == []
+
+
+async def test_a_click_shows_in_its_own_frame_and_everywhere(hub: OwnHub, tab: OpenTab) -> None:
+    ada, ben = await tab(hub.http), await tab(hub.http)
+    shown = await ada.page.evaluate(
+        """async () => {
+          await hub.kinds;
+          const answer = hub.react("post:1", "like");
+          return [states["post:1"].counts.like, states["post:1"].pending, (await answer).ok];
+        }"""
+    )
+    assert shown == [1, True, True]
+    await ben.shows("like", 1, mine=0)
+    await ada.react("dislike")
+    await ben.shows("like", 0)
+    await ben.shows("dislike", 1)
+    assert ada.lines == []
+
+
+async def test_however_many_callers_a_page_has_one_socket(hub: OwnHub, tab: OpenTab) -> None:
+    ada = await tab(hub.http)
+    await ada.page.evaluate(
+        """() => {
+          window.others = Array.from({ length: 50 }, (_, i) => {
+            const other = connect(location.origin + "/");
+            other.subscribe(`card:${i}`, (state) => (states[state.item] = state), { viewers: i === 7 });
+            return other;
+          });
+        }"""
+    )
+    await ada.until("Array.from({ length: 50 }, (_, i) => states[`card:${i}`]?.known).every(Boolean)")
+    await ada.until("states['card:7'].viewers === 1")
+    assert ada.sockets == 1
+    await ada.page.evaluate("hub.subscribe('card:7', (state) => (window.late = state)) && 0")
+    await ada.until("window.late?.known")  # also who comes when all is known is told
+    await ada.page.evaluate("others.forEach((other) => other.close())")
+    assert (await ada.react("love"))["ok"]
+    await ada.page.evaluate("hub.close()")
+    assert await ada.page.evaluate("hub.status") == "closed"
+    async with asyncio.timeout(SECONDS):
+        while ada.open_sockets:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_browsers_tabs_share_a_socket_which_another_takes_over(
+    hub: OwnHub, person: NewPerson, tab: OpenTab
+) -> None:
+    context = await person()
+    first = await tab(hub.http, context)
+    second = await tab(hub.http, context)
+    third = await tab(hub.http, context)
+    assert [first.sockets, second.sockets, third.sockets] == [1, 0, 0]
+    assert (await second.react("like"))["ok"]
+    await first.shows("like", 1, mine=1)
+    await third.shows("like", 1, mine=1)
+    await second.page.evaluate("void watch('post:2', { viewers: true })")
+    await second.until("states['post:2']?.viewers === 1")
+    await first.page.evaluate("watch('post:2')()")  # watched and let go of at once, beside who goes on watching
+    ben = await tab(hub.http)
+    await ben.react("love", "post:2")
+    await second.shows("love", 1, item="post:2")
+
+    await first.page.close()
+    assert (await second.react("share"))["ok"]
+    await ben.shows("share", 1)
+    assert second.sockets + third.sockets == 1
+    await third.shows("share", 1)
+    await ben.react("love")
+    await third.shows("love", 1, mine=0)
+
+
+async def test_a_tab_that_leads_and_no_longer_answers_loses_the_lead(
+    hub: OwnHub, person: NewPerson, tab: OpenTab
+) -> None:
+    context = await person()
+    first = await tab(hub.http, context)
+    second = await tab(hub.http, context)
+    session = await context.new_cdp_session(first.page)
+    await session.send("Debugger.enable")
+    await session.send("Debugger.pause")  # a page that hangs: it still holds the lock
+    await second.page.evaluate("dispatchEvent(new Event('online'))")
+    assert (await second.react("like"))["ok"]
+    assert second.sockets == 1
+    await session.send("Debugger.disable")
+    await first.shows("like", 1, mine=1)
+    assert await first.page.evaluate("hub.status") == "live"
+
+
+async def test_a_page_that_comes_back_from_the_page_cache_goes_on(
+    hub: OwnHub, chromium_with_page_cache: Browser, tab: OpenTab
+) -> None:
+    context = await chromium_with_page_cache.new_context()
+    ada, ben = await tab(hub.http, context), await tab(hub.http)
+    await ada.react("like")
+    await ada.page.evaluate("addEventListener('pageshow', (event) => (window.kept = event.persisted))")
+    await ada.page.goto(f"{hub.http}/v1/openapi.json")
+    await ben.react("like")
+    await ada.page.evaluate("history.back()")
+    await ada.until("window.kept")
+    await ada.shows("like", 2, mine=1)
+    await ada.react("love")
+    await ben.shows("love", 1)
+
+
+async def test_where_sockets_are_blocked_it_listens_and_reacts_over_http(
+    hub: OwnHub, person: NewPerson, tab: OpenTab
+) -> None:
+    context = await person()
+    await context.add_init_script(NO_SOCKETS)
+    ada, ben = await tab(hub.http, context), await tab(hub.http)
+    assert (await ada.react("like"))["ok"]
+    await ada.shows("like", 1, mine=1)
+    await ben.shows("like", 1, mine=0)
+    await ben.react("dislike")
+    await ada.shows("dislike", 1, mine=0)
+    await ada.page.evaluate("void watch('post:2', { viewers: true })")
+    await ada.until("states['post:2']?.viewers === 1")
+    await ben.react("love", "post:2")
+    await ada.shows("love", 1, item="post:2")
+    other = await tab(hub.http, context)
+    await other.shows("like", 1, mine=1)
+    await other.react("like")
+    await ada.shows("like", 0, mine=0)
+
+
+async def test_a_link_that_died_while_the_machine_slept_is_found_within_ten_seconds(
+    hub: OwnHub, person: NewPerson, tab: OpenTab
+) -> None:
+    ben = await tab(hub.http)
+    async with fault_proxy(hub.port) as proxy:
+        context = await person()
+        await context.clock.install()
+        ada = await tab(f"http://127.0.0.1:{proxy.port}", context)
+        proxy.hold()
+        await ben.react("like")
+        await ada.page.clock.fast_forward(600_000)
+        await ada.until("hub.status !== 'live'", within_s=10)
+        proxy.release()
+        await ada.shows("like", 1)
+
+
+async def test_clicks_made_offline_wait_and_count_once(hub: OwnHub, person: NewPerson, tab: OpenTab) -> None:
+    ben = await tab(hub.http)
+    context = await person()
+    ada = await tab(hub.http, context)
+    await ada.react("clap")
+    await context.set_offline(True)
+    hub_lost = "hub.status === 'offline'"
+    await ada.until(hub_lost)
+    answers = await ada.page.evaluate_handle(
+        """() => Promise.allSettled([
+          hub.react("post:1", "like"), hub.react("post:1", "dislike"), hub.react("post:1", "clap"),
+          hub.react("post:1", "clap"), hub.react("post:1", "share"),
+        ]).then((answers) => (window.answers = answers), 0) && 0"""
+    )
+    await answers.dispose()
+    await ada.shows("dislike", 1, mine=1)
+    await ada.shows("clap", 3, mine=3)
+    await ada.shows("share", 1)
+    await context.set_offline(False)
+    await ada.until("window.answers?.every(({ value }) => value.ok)")
+    for kind, count in {"like": 0, "dislike": 1, "clap": 3, "share": 1}.items():
+        await ben.shows(kind, count)
+        await ada.shows(kind, count)
+
+
+async def test_a_page_goes_on_by_socket_when_its_hub_is_back(start: Start, tab: OpenTab) -> None:
+    hub = start()
+    ada = await tab(hub.http)
+    await ada.react("clap")
+    hub.kill()
+    await ada.until("hub.status === 'waiting'")
+    await ada.page.evaluate("hub.react('post:1', 'clap').then((answer) => (window.answer = answer)) && 0")
+    await ada.shows("clap", 2, mine=2)
+    async with asyncio.timeout(SECONDS):
+        while not any("does not answer" in line for line in ada.lines):
+            await asyncio.sleep(0.05)
+    hub = start()
+    await ada.until("window.answer?.ok")
+    assert ada.sockets >= 2
+    assert not await ada.page.evaluate(
+        "performance.getEntriesByType('resource').some(({ name }) => /events/.test(name))"
+    )
+    ben = await tab(hub.http)
+    await ben.shows("clap", 2)
+
+
+async def test_another_device_of_the_same_person_is_followed(hub: OwnHub, tab: OpenTab) -> None:
+    options = f"{{ token: () => '{hub.token('u:42')}' }}"
+    phone, desk = await tab(hub.http, options=options), await tab(hub.http, options=options)
+    await phone.react("like")
+    await desk.shows("like", 1)
+    await desk.page.evaluate("document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
+    await desk.shows("like", 1, mine=1)
+
+
+async def test_a_token_that_is_no_longer_good_is_asked_for_again(hub: OwnHub, tab: OpenTab) -> None:
+    old, new = hub.token("u:42", exp=1), hub.token("u:42")
+    ada = await tab(
+        hub.http, options=f"{{ token: async () => (window.asked ? '{new}' : ((window.asked = 1), '{old}')) }}"
+    )
+    assert (await ada.react("like"))["ok"]
+    await ada.shows("like", 1, mine=1)
+
+
+async def test_bad_input_is_one_line_on_the_console_each(start: Start, hub: OwnHub, tab: OpenTab) -> None:
+    ada = await tab(hub.http)
+    told = await ada.page.evaluate(
+        """async (expired) => {
+          const codes = [];
+          hub.on("error", ({ code }) => codes.push(code));
+          const nowhere = connect("not://a hub");
+          nowhere.subscribe("post:1", () => {});
+          hub.subscribe("post 1", () => {});
+          hub.subscribe("post 1", () => {});
+          const old = connect(location.origin, { token: expired });
+          const silent = connect(location.origin, { visitor: false });
+          const page = connect(location.origin + "/readyz");
+          const answers = await Promise.all([
+            hub.react("post 1", "like"), hub.react("post:1", "nope"), hub.react("post:1", "clap", 51),
+            nowhere.react("post:1", "like"), old.react("post:1", "like"), silent.react("post:1", "like"),
+          ]);
+          return [codes, answers.map(({ code }) => code), nowhere.status, await nowhere.kinds, await page.kinds];
+        }""",
+        hub.token("u:42", exp=1),
+    )
+    assert told == [
+        ["bad_item", "bad_item", "bad_item", "unknown_kind", "bad_value"],
+        ["bad_item", "unknown_kind", "bad_value", "closed", "token_expired", "unauthenticated"],
+        "closed",
+        {},
+        {},
+    ]
+    assert len(ada.lines) == len(set(ada.lines)), ada.lines
+    for part in ("not://a hub", '"post 1"', "nope", "clap", "expired", "token: give connect", "not_found"):
+        assert any(part in line for line in ada.lines), (part, ada.lines)
+
+
+async def test_a_page_of_an_origin_that_is_not_listed_is_told_so(hub: OwnHub, tab: OpenTab) -> None:
+    elsewhere = hub.http.replace("127.0.0.1", "localhost")
+    ada = await tab(elsewhere, hub_url=hub.http, live=False)
+    await ada.until("hub.status === 'waiting'")
+    async with asyncio.timeout(SECONDS):
+        while not any("TALLYCAST_ORIGINS" in line for line in ada.lines):
+            await asyncio.sleep(0.05)
+    assert await ada.page.evaluate("hub.kinds") == {}
