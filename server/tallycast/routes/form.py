@@ -1,7 +1,7 @@
 """POST /v1/items/{item}/reactions: a reaction from a plain HTML form, answered by sending the browser back.
 
 What keeps it safe without a script: the page's origin must be on the list, the way back leads to such an origin alone,
-and everything may be sent twice. docs/protocol.md, section Forms, is the contract.
+and everything may be sent twice. docs/protocol.md, section "Without a script", is the contract.
 """
 
 from __future__ import annotations
