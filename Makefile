@@ -28,7 +28,7 @@ imports:
 	@.venv/bin/lint-imports
 
 pytest:
-	@.venv/bin/pytest
+	@.venv/bin/pytest --numprocesses 2 --dist loadfile
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
