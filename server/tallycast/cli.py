@@ -25,10 +25,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 EPILOG = """\b
 Exit codes:
   0    all went well; `watch` also when it is ended with Ctrl-C
-  1    the hub refused, or `check` or `migrate` found damage
+  1    the hub refused, `check` or `migrate` found damage, or `load` wrong counts or a threshold missed
   2    wrong usage or settings
   3    no hub can be reached at the URL
-  130  interrupted
+  4    `load` was itself too busy to measure, so that its figures would lie
+  130  interrupted; `load` has written what it found until then
 """
 
 
@@ -286,3 +287,34 @@ def react(item: str, kind: str, value: int | None, url: str, token: str | None, 
     from tallycast import commands
 
     return _talk(commands.react(url, token or None, item, kind, value, as_json=as_json))
+
+
+@cli.command()
+@click.argument("words", nargs=-1, required=True, metavar="URL")
+@click.option("--scenario", default="article", show_default=True, metavar="NAME|FILE", help="what to do to the hub")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="a key of the scenario, such as viewers=500"
+)
+@click.option("--thresholds", multiple=True, metavar="'ack_p99<50ms' …", help="what must hold, else exit code 1")
+@click.option("--processes", type=int, metavar="N", help="of the generator [default: the machine's cores less one]")
+@click.option("--secret-file", metavar="FILE", help="the hub's secret, to sign actors' tokens with [TALLYCAST_SECRET]")
+@click.option("--origin", metavar="URL", help="the page that viewers are on [default: one of the hub's own]")
+@click.option("--restart", metavar="COMMAND", help="restarts the hub, where the scenario has a restart")
+@click.option("--yes-i-own-this", "public", is_flag=True, help="the hub has a public address, and is mine to load")
+@click.option("--json", "json_path", metavar="FILE|-", help="write the result as JSON; - for standard output")
+@click.option("--html", "html_path", metavar="FILE", help="write a report, one file that works offline")
+def load(**options: Any) -> int:
+    """Load the hub at URL as a scenario says, and prove that no count is wrong.
+
+    Scenarios are article, livestream, launch, soak, deploy, or a TOML file. Ctrl-C ends a run early, with its report.
+    """
+    try:
+        from tallycast_loadtest import command
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "hdrh":
+            raise
+        return _fail(WRONG, "`tallycast load` needs what is not installed: pip install 'tallycast[load]'")
+    try:
+        return command.main(command.Arguments(**options))
+    except command.Failed as failed:
+        return _fail(failed.code, str(failed))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import httpx
 import pytest
 from playwright.async_api import Page, expect
 
+from axe import audit
 from hubs import OwnHub
 from lanes import LANES
 from web import bearer
@@ -15,14 +14,6 @@ from window import WATCH, NewPerson, OpenWindow, Start
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-RULES = """
-async () => {
-  const { violations } = await axe.run();
-  const told = (id) => ({ target, failureSummary }) => [id, String(target), failureSummary];
-  return violations.flatMap(({ id, nodes }) => nodes.map(told(id)));
-}
-"""
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 
@@ -32,13 +23,6 @@ async def react_over_http(hub: OwnHub, actor: str, kind: str, value: int) -> Non
     async with httpx.AsyncClient(base_url=hub.http, trust_env=False) as web:
         answer = await web.post("/v1/reactions", json=said, headers=bearer(hub, actor))
         assert answer.status_code == 200, answer.text
-
-
-async def audit(page: Page) -> list[list[str]]:
-    """What axe finds wrong on a page as it is now."""
-    await page.evaluate(AXE.read_text("utf-8"))
-    found: list[list[str]] = await page.evaluate(RULES)
-    return found
 
 
 async def wake_all(page: Page) -> None:
@@ -89,6 +73,23 @@ async def test_a_narrow_phone_shows_all_of_it_with_targets_for_thumbs(hub: OwnHu
     await ada.button("video", "like").tap()
     await ada.shows("video", "like", 1, mine=True)
     assert await ada.watched("shifts") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "count"),
+    [("/", ".hero [part=count]"), ("/demo/wall.html", ".count"), ("/demo/overlay.html", ".count")],
+    ids=["gallery", "wall", "overlay"],
+)
+async def test_at_a_zoom_of_200_percent_all_is_there_and_nothing_is_cut_off(
+    path: str, count: str, hub: OwnHub, person: NewPerson
+) -> None:
+    """As Chromium zooms: half as many CSS pixels each way, of twice the size."""
+    page = await (await person(viewport={"width": 640, "height": 400}, device_scale_factor=2)).new_page()
+    await page.goto(f"{hub.http}{path}")
+    await expect(page.locator(count).first).to_have_text("0")
+    assert await page.evaluate("[devicePixelRatio, innerWidth, document.documentElement.scrollWidth]") == [2, 640, 640]
+    cut_off = "all => all.filter((each) => each.scrollWidth > each.clientWidth + 1).map((each) => each.outerHTML)"
+    assert await page.locator("h1, h2, p, a, b, .count").evaluate_all(cut_off) == []
 
 
 async def test_numbers_move_without_moving_anything_else(hub: OwnHub, window: OpenWindow) -> None:
@@ -173,6 +174,7 @@ async def test_the_overlay_has_nothing_behind_it_and_is_as_large_as_it_is_told(h
     await expect(page.locator(".count").first).to_have_css("font-size", "96px")
     for part in ("html", "body", "main"):
         await expect(page.locator(part)).to_have_css("background-color", "rgba(0, 0, 0, 0)")
+    assert await audit(page) == []
     assert [await page.evaluate(f"watched.{what}") for what in ("violations", "shifts")] == [[], []]
 
 
