@@ -1,6 +1,6 @@
 # `make run` and `make test` do all the set-up themselves, in .venv and, for Chromium and Redis, with apt where they may.
 
-.PHONY: run test install install-test lint types imports pytest clean
+.PHONY: run test bench bench-growth install install-test lint types imports pytest clean
 
 run: install
 	@.venv/bin/tallycast serve
@@ -14,8 +14,22 @@ install-test:
 	@.ci/venv test
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || .ci/apt chromium
 	@command -v redis-server >/dev/null || .ci/apt redis-server
+	@command -v gcc >/dev/null || .ci/apt gcc libc6-dev
 	@.ci/later-redis
+	@.ci/promtool
 	@PYTHONPATH=tests .venv/bin/python -m packing
+
+# The benchmarks (docs/benchmarks.md), alone on the machine; BENCH has their options, such as BENCH=--quick.
+bench: install-test
+	@.ci/venv bench
+	@for peer in socketio socketify; do \
+		.ci/venv bench-$$peer || echo "$$peer does not install here; the table names it" >&2; \
+	done
+	@PYTHONPATH=tests .venv/bin/python -m bench $(BENCH)
+
+bench-growth: install-test
+	@.ci/venv bench
+	@PYTHONPATH=tests .venv/bin/python -m bench.growth $(BENCH)
 
 lint:
 	@.venv/bin/ruff check

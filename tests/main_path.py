@@ -20,8 +20,22 @@ BATCH = [
 SECONDS = 20.0
 
 
+class Attending:
+    """What was told of an actor: items, and None where another hub attends it, too."""
+
+    def __init__(self) -> None:
+        self.told: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def elsewhere(self, actor: str) -> None:
+        """The rest is told."""
+
+    def said(self, actor: str, item: str | None) -> None:
+        """It has, or may have."""
+        self.told.put_nowait(item)
+
+
 async def take_main_path(url: str, kinds: Kinds, directory: Path, *, prefix: str = "tallycast:") -> None:
-    """React at one hub, hear it and see its viewers at another, prove the counts, move to a file and back.
+    """React at one hub, hear it and see its viewers and actors at another, prove the counts, move to a file and back.
 
     What it writes stays, under `prefix`; `directory` is for the file. Raises whatever does not work.
     """
@@ -39,6 +53,13 @@ async def take_main_path(url: str, kinds: Kinds, directory: Path, *, prefix: str
         await store.tell_viewers({POST: 3})
         await other.tell_viewers({})
         assert await other.count_viewers([POST]) == {POST: 3}
+        devices, others = Attending(), Attending()
+        store.attend(ANN, devices)
+        other.attend(ANN, others)
+        assert (await devices.told.get(), await others.told.get()) == (None, None)
+        store.announce(ANN, POST)
+        while await others.told.get() != POST:
+            pass
         reading = await other.read([VIDEO], [(VIDEO, ANN)])
         assert reading.mine == {(VIDEO, ANN): {"clap": 7}}
     await store.close()

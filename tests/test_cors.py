@@ -62,7 +62,7 @@ async def test_a_page_of_an_allowed_origin_may_read_answers_and_errors(hub: Insi
         answer = await hub.web.get(path, headers={"Origin": GOOD})
         assert answer.status_code == status
         assert answer.headers[ALLOW] == GOOD
-        assert answer.headers["access-control-expose-headers"] == "ETag, Retry-After"
+        assert answer.headers["access-control-expose-headers"] == "ETag, Retry-After, X-Request-ID"
         assert "access-control-allow-credentials" not in answer.headers
         assert "Origin" in answer.headers["vary"]
 

@@ -15,7 +15,7 @@ from tallycast.hub import LINGER_S, Hub
 from tallycast.items import Item
 from tallycast.kinds import Reaction
 from tallycast.metrics import Metrics
-from tallycast.store.base import Applied, Reading, Snapshot
+from tallycast.store.base import Applied, Attendant, Reading, Snapshot
 from virtual import VirtualLoop, run
 
 TICK_S = 0.05
@@ -31,6 +31,9 @@ class Shelf:
         self.open.set()
         self.broken = False
         self.followed: dict[str, Callable[[Snapshot], None]] = {}
+        self.mine: dict[tuple[str, str], dict[str, int]] = {}  # by item and actor; a like where nothing else is set
+        self.attended: dict[str, Attendant] = {}
+        self.announced: list[tuple[str, str]] = []
         self.viewers_told: list[dict[str, int]] = []
         self.viewers_asked: list[set[str]] = []
         self.viewers_elsewhere: dict[str, int] = {}
@@ -42,7 +45,7 @@ class Shelf:
             raise Unavailable("no disk")
         return Reading(
             {item: self.snapshots.get(item, Snapshot(item, 0, {})) for item in items},
-            {pair: {"like": 1} for pair in pairs},
+            {pair: self.mine.get(pair, {"like": 1}) for pair in pairs},
         )
 
     async def apply(self, batch: Sequence[Reaction]) -> Applied:
@@ -54,6 +57,16 @@ class Shelf:
     def unfollow(self, items: Collection[str]) -> None:
         for item in items:
             del self.followed[item]
+
+    def attend(self, actor: str, attendant: Attendant) -> None:
+        assert actor not in self.attended
+        self.attended[actor] = attendant
+
+    def unattend(self, actor: str) -> None:
+        del self.attended[actor]
+
+    def announce(self, actor: str, item: str) -> None:
+        self.announced.append((actor, item))
 
     async def tell_viewers(self, here: Mapping[str, int]) -> None:
         self.viewers_told.append(dict(here))

@@ -13,7 +13,7 @@ from tallycast.hub import Hub
 from tallycast.intake import MOST_IN_A_BATCH, MOST_WAITING, Intake
 from tallycast.kinds import Reaction
 from tallycast.metrics import Metrics
-from tallycast.store.base import Applied, Outcome, Reading, Snapshot
+from tallycast.store.base import Applied, Attendant, Outcome, Reading, Snapshot
 
 
 class SlowLedger:
@@ -39,10 +39,19 @@ class SlowLedger:
         raise NotImplementedError
 
     def follow(self, items: Collection[str], heard: Callable[[Snapshot], None]) -> None:
-        raise NotImplementedError
+        """Nothing to hear."""
 
     def unfollow(self, items: Collection[str]) -> None:
         raise NotImplementedError
+
+    def attend(self, actor: str, attendant: Attendant) -> None:
+        raise NotImplementedError
+
+    def unattend(self, actor: str) -> None:
+        raise NotImplementedError
+
+    def announce(self, actor: str, item: str) -> None:
+        """Nobody to tell."""
 
     async def tell_viewers(self, here: Mapping[str, int]) -> None:
         raise NotImplementedError
@@ -109,6 +118,19 @@ async def test_reactions_of_one_turn_share_a_batch_and_each_asker_is_told_in_one
     assert [len(batch) for batch in store.batches] == [10]
     assert [asker.pieces for asker in askers] == [1, 1]
     assert [sorted(asker.acks) for asker in askers] == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]  # type: ignore[type-var]
+
+
+async def test_an_ack_is_not_older_than_what_was_sent_while_it_was_made() -> None:
+    store, metrics, clock = SlowLedger(), Metrics(), asyncio.get_running_loop().time
+    hub = Hub(store, metrics, tick_s=0.05, clock=clock)
+    intake, asker = Intake(store, hub, metrics, clock=clock), Asker()
+    hub.item("a")
+    intake.put(asker, 1, like())
+    await asyncio.sleep(0)
+    hub.note(Snapshot("a", 9, {"like": 9}))  # another hub's change, heard before the answer of the store
+    store.go.set()
+    await intake.drain()
+    assert asker.acks[1] == {"item": "a", "v": 9, "counts": {"like": 9}, "mine": {"like": 1}}
 
 
 async def test_a_batch_has_a_limit() -> None:

@@ -57,6 +57,11 @@ class Proxies:
                 break
         return str(last)
 
+    def trusts(self, peer: str) -> bool:
+        """Whether `peer`, the other end of a TCP connection, is one of them."""
+        address = _parse(peer) if self._networks else None
+        return address is not None and self._trusts(address)
+
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tallycast import otel
 from tallycast.cors import Cors
 from tallycast.observe import Observe
 from tallycast.routes import badge, client, demo, events, form, http, live, ops
 from tallycast.routes.problems import Unexpected, exception_handlers
 from tallycast.service import Service
 from tallycast.settings import Settings
+
+if TYPE_CHECKING:
+    from tallycast.traces import Tracing
 
 
 class State(TypedDict):
@@ -37,13 +41,16 @@ class Started:
         await self.app(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
+def create_app(settings: Settings | None = None, tracing: Tracing | None = None) -> Starlette:
     """The hub as an ASGI app, for any server and to be mounted inside another app.
 
-    Without `settings` they are read from the environment. Raises ConfigError. Under `tallycast serve` sockets take
-    the fast lane (doorstep.py); elsewhere they come through routes/live.py, slower, with the same answers.
+    Without `settings` they are read from the environment; without `tracing`, OpenTelemetry's variables there decide.
+    Raises ConfigError. Under `tallycast serve` sockets take the fast lane (doorstep.py); elsewhere they come through
+    routes/live.py, slower, with the same answers.
     """
-    service = Service(Settings.load(os.environ, {}) if settings is None else settings)
+    service = Service(
+        Settings.load(os.environ, {}) if settings is None else settings, tracing or otel.configured(os.environ)
+    )
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:

@@ -21,7 +21,7 @@ PREFLIGHT = {
     "Access-Control-Allow-Headers": "authorization, content-type, if-none-match, last-event-id",
     "Access-Control-Max-Age": "600",
 }
-EXPOSED = "ETag, Retry-After"
+EXPOSED = "ETag, Retry-After, X-Request-ID"
 
 
 class Cors:

@@ -18,6 +18,7 @@ import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from tallycast import request_id
 from tallycast.errors import Refused
 from tallycast.handshake import by_name, upgrade
 from tallycast.routes.problems import problem
@@ -131,12 +132,14 @@ class Doorstep(HttpToolsProtocol):
     def _handshake(self, rest: bytes) -> None:
         service = self._service
         headers = by_name(self.headers)
+        peer = self.client[0] if self.client else ""
+        id = service.gate.request_id(headers, peer)
         try:
-            answer = upgrade(self.parser.get_method(), headers)
-            admission = service.gate.admit(headers, self.client[0] if self.client else "")
+            answer = upgrade(self.parser.get_method(), headers, b"%b: %b\r\n" % (request_id.NAME, id.encode()))
+            admission = service.gate.admit(headers, peer)
         except Refused as refusal:
             response = problem(refusal.code, refusal.message, retry_after_s=refusal.retry_after_s)
-            self._answer(response)
+            self._answer(response, id)
             return
         transport = self.transport
         transport.write(answer)
@@ -157,10 +160,11 @@ class Doorstep(HttpToolsProtocol):
         self._refuse(431, "bad_request", "the request's head is too large")
 
     def _refuse(self, status: int, code: str, detail: str, *, retry_after_s: float | None = None) -> None:
-        self._answer(problem(code, detail, status=status, retry_after_s=retry_after_s))
+        self._answer(problem(code, detail, status=status, retry_after_s=retry_after_s), request_id.choose(None))
 
-    def _answer(self, response: Response) -> None:
+    def _answer(self, response: Response, id: str) -> None:
         """Answer without the app, and close."""
+        response.headers[request_id.HEADER] = id
         head = [STATUS_LINE[response.status_code]]
         for name, value in (*self.server_state.default_headers, *response.raw_headers, (b"connection", b"close")):
             head += name, b": ", value, b"\r\n"

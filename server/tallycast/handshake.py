@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from websockets.utils import accept_key
 
-from tallycast import wire
+from tallycast import request_id, wire
 from tallycast.addresses import Proxies, bucket
 from tallycast.errors import Refused
 from tallycast.identity import Actor, Identity
@@ -51,6 +51,11 @@ class Gate:
         """What limits per address go by: the client's own address, or the network of an IPv6 one."""
         forwarded_for = headers.get(b"x-forwarded-for")
         return bucket(self._proxies.client(peer, forwarded_for.decode("latin-1") if forwarded_for else None))
+
+    def request_id(self, headers: Mapping[bytes, bytes], peer: str) -> str:
+        """The id of a request: the one in the X-Request-ID of a trusted proxy, else a new one."""
+        given = headers.get(request_id.NAME)
+        return request_id.choose(given if given is not None and self._proxies.trusts(peer) else None)
 
     def identify(self, authorization: str | None) -> Actor | None:
         """Who sent that Authorization header; None for none, or another scheme's, which a proxy may have added.
@@ -106,11 +111,11 @@ def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return found
 
 
-def upgrade(method: bytes, headers: Mapping[bytes, bytes]) -> bytes:
+def upgrade(method: bytes, headers: Mapping[bytes, bytes], more: bytes = b"") -> bytes:
     """The 101 answer to a WebSocket handshake (RFC 6455 §4.2). Raises Refused (`bad_request`).
 
-    The subprotocol is chosen when it is offered; no extension is ever agreed to, compression least of all: it would
-    cost 250 KiB a connection.
+    `more` are further lines of its head, each with its end. The subprotocol is chosen when it is offered; no extension
+    is ever agreed to, compression least of all: it would cost 250 KiB a connection.
     """
     if method != b"GET":
         raise Refused("bad_request", "a WebSocket handshake is a GET request")
@@ -128,7 +133,7 @@ def upgrade(method: bytes, headers: Mapping[bytes, bytes]) -> bytes:
     )
     if offers_subprotocol(headers.get(b"sec-websocket-protocol", b"")):
         answer += b"Sec-WebSocket-Protocol: " + wire.SUBPROTOCOL.encode() + b"\r\n"
-    return answer + b"\r\n"
+    return answer + more + b"\r\n"
 
 
 def offers_subprotocol(offered: bytes) -> bool:

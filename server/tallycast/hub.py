@@ -12,8 +12,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tallycast.devices import Devices, ReadDone
 from tallycast.errors import Unavailable
-from tallycast.items import Item, Watcher, Write
+from tallycast.items import Item, Parcel, Watcher, Write
 from tallycast.metrics import Metrics
 from tallycast.presence import BEAT_S, Presence
 from tallycast.store.base import Reading, Snapshot, Store
@@ -29,9 +30,6 @@ class View(NamedTuple):
 
     snapshot: Snapshot
     mine: dict[str, int] | None
-
-
-ReadDone = Callable[[Reading | Unavailable], None]
 
 
 class Hub:
@@ -58,6 +56,7 @@ class Hub:
         self._reads: list[tuple[Sequence[str], str | None, ReadDone]] = []
         self._reading: asyncio.Task[None] | None = None
         self._presence = Presence(store)
+        self.devices = Devices(store, self._items, read_then=self.read_then, wake=self.flush)
 
     # Who watches what
 
@@ -127,6 +126,7 @@ class Hub:
             items = {name for names, _, _ in wishes for name in names}
             pairs = {(name, actor) for names, actor, _ in wishes if actor is not None for name in names}
             result: Reading | Unavailable
+            await self._presence.learn()  # before the reading: after it nothing may be waited for
             try:
                 result = await self._store.read(items, pairs)
             except Unavailable as unavailable:
@@ -135,9 +135,9 @@ class Hub:
                 log.exception("reading from the store failed")
                 result = Unavailable("the store failed; it is in the hub's log")
             if isinstance(result, Reading):
+                self.devices.learn(pairs, result)
                 for snapshot in result.snapshots.values():
                     self._hear(snapshot)
-                await self._presence.learn()
             for _, _, done in wishes:
                 try:
                     done(result)
@@ -197,6 +197,14 @@ class Hub:
 
     # Pushing
 
+    def newest(self, snapshot: Snapshot) -> Snapshot:
+        """The counts that an answer should tell: `snapshot`, or newer ones of the item that were sent already.
+
+        So that of all that is said with `mine` to one connection the later has no smaller version.
+        """
+        item = self._items.get(snapshot.item)
+        return item.snapshot if item is not None and item.snapshot.v > snapshot.v else snapshot
+
     def note(self, snapshot: Snapshot) -> None:
         """An item's counts are now `snapshot`, unless newer ones are known. They go out with the next flush()."""
         item = self._items.get(snapshot.item)
@@ -210,8 +218,12 @@ class Hub:
 
     def flush(self) -> None:
         """Send what moved, at once where the item was quiet for a tick; the rest goes out at the next tick."""
-        if not self._fresh:
-            return
+        if self._fresh:
+            self._send_fresh()
+        if self._waiting or self.devices.waiting:
+            self._tick_later()
+
+    def _send_fresh(self) -> None:
         fresh, self._fresh = self._fresh, []
         now_s = self._now_s()
         if now_s < self._rest_until_s:
@@ -223,9 +235,8 @@ class Hub:
                 self._waiting += [item for item in fresh if item.sent_s > quiet_before_s]
             if not self._ticking and self._tick_at_s <= quiet_before_s:
                 self._tick_at_s = now_s  # after a rest the ticks are counted from here
-            self._send(at_once, now_s)
-        if self._waiting:
-            self._tick_later()
+            said, _ = self.devices.take(at_once)
+            self._send(at_once, now_s, said=said)
 
     def pause(self, watcher: Watcher) -> None:
         """`watcher` cannot be written to: from now on only remember what it misses."""
@@ -241,11 +252,12 @@ class Hub:
         else:
             self._set_stale(watcher, None)
 
-    @staticmethod
-    def _set_stale(watcher: Watcher, stale: set[Item] | None) -> None:
+    def _set_stale(self, watcher: Watcher, stale: set[Item] | None) -> None:
         watcher.stale = stale
         for item in watcher.items:
             item.audience_changed()
+        if stale is None:
+            self.devices.resume(watcher)
 
     def leave(self, watcher: Watcher) -> None:
         """`watcher` is gone."""
@@ -273,15 +285,21 @@ class Hub:
         waiting, self._waiting = self._waiting, []
         recounted, self._recounted = self._recounted, []
         returning, self._returning = self._returning, {}
-        self._send(waiting, now_s, recounted)
+        said, told = self.devices.take()
+        for item in told:
+            item.sent_s = now_s  # also where its counts have not moved: the next frame waits for the next tick
+        self._send(waiting, now_s, recounted, said)
         for watcher in returning:
             stale = watcher.stale or ()
             self._set_stale(watcher, None)
             watcher.write(b"".join([item.frame_for(watcher) for item in stale]))
 
-    def _send(self, items: Sequence[Item], now_s: float, recounted: Sequence[Item] = ()) -> None:
-        """Send the counts of `items` to all who watch them, those of `recounted` to whom wants to know how many do."""
-        parcels: list[tuple[bytes, list[Write]]] = []
+    def _send(
+        self, items: Sequence[Item], now_s: float, recounted: Sequence[Item] = (), said: Sequence[Parcel] = ()
+    ) -> None:
+        """Send the counts of `items` to all who watch them, those of `recounted` to whom wants to know how many do;
+        and after them what Devices.take() gave."""
+        parcels: list[Parcel] = []
         for item in recounted:
             if not item.dirty and item.curious:
                 parcels.append((item.curious_frame, item.audience.curious))
@@ -298,7 +316,7 @@ class Hub:
             for stale in stales:
                 stale.add(item)
         frames = size_bytes = 0
-        for frame, writes in parcels:
+        for frame, writes in (*parcels, *said):
             frames += len(writes)
             size_bytes += len(frame) * len(writes)
         if len(parcels) == 1:
@@ -311,6 +329,9 @@ class Hub:
                     bundles.setdefault(write, []).append(frame)
             for write, bundle in bundles.items():
                 write(b"".join(bundle))
+        for frame, writes in said:  # apart: they are few, and bundling costs all who watch
+            for write in writes:
+                write(frame)
         if frames:
             self._metrics.fanout_frames.inc(frames)
             self._metrics.fanout_bytes.inc(size_bytes)

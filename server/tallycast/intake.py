@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from tallycast import wire
@@ -46,12 +46,15 @@ class Intake:
         self._metrics = metrics
         self._clock = clock
         self._waiting: list[tuple[Asker, int | None, Reaction]] = []
+        self._since_s = 0.0  # when the first of those that wait came, or one before it
         self._committing: asyncio.Task[None] | None = None
 
     def put(self, asker: Asker, ref: int | None, reaction: Reaction) -> None:
         """Count `reaction` with the next batch. Raises Unavailable when too many wait already."""
         if len(self._waiting) >= MOST_WAITING:
             raise Unavailable("too many reactions at once")
+        if not self._waiting:
+            self._since_s = self._clock()
         self._waiting.append((asker, ref, reaction))
         if self._committing is None:
             self._committing = asyncio.get_running_loop().create_task(self._commit())
@@ -65,7 +68,7 @@ class Intake:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MOST_IN_A_BATCH], self._waiting[MOST_IN_A_BATCH:]
-                began_s = self._clock()
+                began_s, since_s = self._clock(), self._since_s
                 try:
                     applied = await self._store.apply([reaction for _, _, reaction in batch])
                 except Unavailable as unavailable:
@@ -77,34 +80,46 @@ class Intake:
                     self._metrics.commit_seconds.observe(self._clock() - began_s)
                     self._metrics.commit_reactions.observe(len(batch))
                     self._answer(batch, applied)
+                    self._metrics.ack_seconds.observe(self._clock() - since_s)
         finally:
             self._committing = None
 
     def _answer(self, batch: list[tuple[Asker, int | None, Reaction]], applied: Applied) -> None:
         bodies: dict[int, bytes] = {}  # by identity: reactions share outcomes, and outcomes share snapshots
         answers: dict[Asker, list[tuple[int | None, bytes]]] = {}  # one write an asker: each is a system call
-        for (asker, ref, _), outcome in zip(batch, applied.outcomes, strict=True):
+        devices = self._hub.devices
+        alone: Mapping[str, object] = devices.alone
+        several: dict[tuple[str, str], tuple[dict[str, int], list[Asker]]] = {}  # who may have other connections, too
+        for (asker, ref, reaction), outcome in zip(batch, applied.outcomes, strict=True):
             body = bodies.get(id(outcome))
             if body is None:
                 snapshot = outcome.snapshot
                 shared = bodies.get(id(snapshot))
                 if shared is None:
-                    shared = bodies[id(snapshot)] = wire.body(snapshot)
+                    shared = bodies[id(snapshot)] = wire.body(self._hub.newest(snapshot))
                 body = bodies[id(outcome)] = wire.with_mine(shared, outcome.mine)
             if asker in answers:
                 answers[asker].append((ref, body))
             else:
                 answers[asker] = [(ref, body)]
+            if alone.get(reaction.actor) is not asker:
+                several.setdefault((reaction.item, reaction.actor), (outcome.mine, []))[1].append(asker)
         for asker, its in answers.items():
             asker.acked(its)
+        for (item, actor), (mine, askers) in several.items():
+            devices.say(actor, item, mine, askers)
         for snapshot in applied.changed:
             self._hub.note(snapshot)
         self._hub.flush()
         self._count(batch, "accepted")
 
     def _refuse(self, batch: list[tuple[Asker, int | None, Reaction]], unavailable: Unavailable) -> None:
-        for asker, ref, _ in batch:
+        devices = self._hub.devices
+        alone: Mapping[str, object] = devices.alone
+        for asker, ref, reaction in batch:
             asker.refused(ref, unavailable)
+            if alone.get(reaction.actor) is not asker:
+                devices.doubtful(reaction.actor, reaction.item)
         self._count(batch, unavailable.code)
 
     def _count(self, batch: list[tuple[Asker, int | None, Reaction]], result: str) -> None:

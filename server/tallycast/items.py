@@ -9,6 +9,7 @@ from tallycast import wire
 from tallycast.store.base import Snapshot
 
 Write = Callable[[bytes], object]
+Parcel = tuple[bytes, list[Write]]  # a frame, and to whom it is written
 
 
 class Watcher(Protocol):

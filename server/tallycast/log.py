@@ -9,6 +9,8 @@ from typing import Literal
 
 import orjson
 
+from tallycast import request_id
+
 # C0 and C1 controls and the line separators: what a client sent must not start a line or move a terminal's cursor.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _ESCAPES |= {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x2028: "\\u2028", 0x2029: "\\u2029"}
@@ -52,7 +54,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `time`, `level`, `logger`, `message` and, where there is one, `exception`."""
+    """One JSON object a line: `time`, `level`, `logger`, `message` and, where there is one, `request_id`, `exception`.
+
+    The request is the one that is being served where the record is formatted, which is where it was made.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -61,6 +66,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": _utf8(record.getMessage()),
         }
+        if serving := request_id.current():
+            line["request_id"] = serving
         if record.exc_info:
             line["exception"] = _utf8(self.formatException(record.exc_info))
         return orjson.dumps(line).decode()

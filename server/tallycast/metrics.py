@@ -53,8 +53,20 @@ METRICS: Final[tuple[Metric, ...]] = (
         'Reactions answered, by kind ("" where it is unknown) and result ("accepted" or the error code)',
         ("kind", "result"),
     ),
+    Metric(
+        "ack_seconds",
+        "histogram",
+        "Seconds from when a batch's first reaction came until all of the batch were acknowledged",
+        buckets=_STORE_S,
+    ),
     Metric("commit_reactions", "histogram", "Reactions in one commit of the store", buckets=_BATCH),
     Metric("commit_seconds", "histogram", "Seconds that one commit of the store took", buckets=_STORE_S),
+    Metric(
+        "store_up",
+        "gauge",
+        "1 while the store does this work, 0 since it failed: reactions, reads, publications, feed",
+        ("work",),
+    ),
     Metric("fanout_frames", "counter", "Counts frames written to viewers"),
     Metric("fanout_bytes", "counter", "Bytes of the counts frames written to viewers"),
     Metric(
@@ -69,6 +81,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         "counter",
         'HTTP requests answered, by route ("" where there is none) and status',
         ("route", "status"),
+    ),
+    Metric(
+        "info",
+        "gauge",
+        "Always 1, with the hub's version and the kind of its store (redis, sqlite)",
+        ("version", "store"),
     ),
 )
 
@@ -85,8 +103,10 @@ class Metrics:
     viewers: Gauge
     items: Gauge
     reactions: Counter
+    ack_seconds: Histogram
     commit_reactions: Histogram
     commit_seconds: Histogram
+    store_up: Gauge
     fanout_frames: Counter
     fanout_bytes: Counter
     fanout_seconds: Histogram
@@ -95,6 +115,7 @@ class Metrics:
     handshakes_refused: Counter
     loop_lag_seconds: Histogram
     http_requests: Counter
+    info: Gauge
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()

@@ -7,9 +7,11 @@ import logging
 import random
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
 
+from tallycast import __version__
 from tallycast.errors import Refused
 from tallycast.handshake import Gate, by_name
 from tallycast.hub import Hub
@@ -23,6 +25,9 @@ from tallycast.origins import Origins
 from tallycast.settings import Settings, read_kinds
 from tallycast.store import open_store
 from tallycast.viewer import Guest
+
+if TYPE_CHECKING:
+    from tallycast.traces import Tracing
 
 log = logging.getLogger("tallycast.service")
 
@@ -40,16 +45,22 @@ class Service:
 
     now_s = staticmethod(time.monotonic)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tracing: Tracing | None = None) -> None:
         self.settings = settings
+        self.tracing = tracing
         self.kinds = read_kinds(settings)
         self.store = open_store(
             settings.store, self.kinds, durability=settings.durability, prefix=settings.prefix, ack=settings.ack
         )
+        system = "sqlite" if settings.store.startswith("sqlite:") else "redis"
+        if tracing is not None:
+            self.store = tracing.store(self.store, system)
         self.origins = Origins(settings.origins)
         self.identity = Identity(resolve_secret(settings), visitor_s=settings.visitor_days * 86400)
         self.metrics = Metrics()
-        self.gate = Gate(settings, self.origins, self.identity, self.metrics, clock=self.now_s)
+        self.metrics.info.labels(__version__, system).set(1)
+        make_gate = Gate if tracing is None else tracing.gate
+        self.gate = make_gate(settings, self.origins, self.identity, self.metrics, clock=self.now_s)
         self.keepalive = Keepalive(
             self.metrics, ping_s=settings.ping_s, slow_viewer_s=settings.slow_viewer_s, request_s=settings.request_s
         )
@@ -67,6 +78,8 @@ class Service:
     def start(self) -> None:
         """Begin the housekeeping that comes once a second."""
         if self._sweeping is None:
+            if self.tracing is not None:
+                self.tracing.start()
             loop = asyncio.get_running_loop()
             self._sharing = loop.create_task(self.hub.share_presence())
             self._sweep_later(loop)
@@ -83,6 +96,8 @@ class Service:
             self.hub.forget_idle()
             self.metrics.items.set(len(self.hub))
             self.metrics.viewers.labels("fast").set(len(self.keepalive))
+            for work, well in self.store.health().items():
+                self.metrics.store_up.labels(work).set(well)
         finally:
             self._sweep_later(loop)
 
@@ -123,6 +138,8 @@ class Service:
             await asyncio.wait([self._sharing], timeout=SWEEP_S)
         await self.intake.drain()
         await self.store.close()
+        if self.tracing is not None:
+            await self.tracing.close()
 
     # What the ways in share
 

@@ -83,6 +83,8 @@ class Viewer:
         self.stale: set[Item] | None = None
         self._errors_s: list[float] | None = None
         self._reads = 0
+        if actor is not None:
+            service.hub.devices.join(actor.name, self)
 
     def pause(self) -> None:
         """The channel is full."""
@@ -95,6 +97,7 @@ class Viewer:
     def gone(self) -> None:
         """The connection is closed or about to be."""
         self.write = _nowhere
+        self._become(None)
         self.service.hub.leave(self)
         self.items = ()
 
@@ -143,8 +146,19 @@ class Viewer:
         token = message.get("token")
         if type(token) is not str:
             raise Refused("bad_request", "auth needs a token")
-        self.actor = self.service.identity.verify(token)
-        self.write(wire.auth(ref, self.actor.name))
+        actor = self.service.identity.verify(token)
+        self._become(actor)
+        self.write(wire.auth(ref, actor.name))
+
+    def _become(self, actor: Actor | None) -> None:
+        before, self.actor = self.actor, actor
+        if before is not None and actor is not None and before.name == actor.name:
+            return  # with a newer token
+        devices = self.service.hub.devices
+        if before is not None:
+            devices.leave(before.name, self)
+        if actor is not None:
+            devices.join(actor.name, self)
 
     def _subscribe(self, message: dict[str, Any], ref: int | None) -> None:
         if self._reads >= MOST_READS:

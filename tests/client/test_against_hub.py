@@ -67,6 +67,17 @@ async def test_what_one_says_the_other_sees_and_http_tells_the_same(hub: OwnHub)
     assert own.mine == {"clap": 7}
 
 
+async def test_what_one_says_on_one_device_the_other_takes_as_its_own(hub: OwnHub) -> None:
+    token = hub.token("u:1")
+    async with Client(hub.http, token=token) as one, Client(hub.http, token=token) as two:
+        await one.subscribe("post:1")
+        await two.subscribe("post:1")
+        updates = two.updates()
+        for value in (7, 0):
+            ack = await one.react("post:1", "clap", value)
+            assert await until(updates, lambda found: found.mine == ack.mine) == ack  # noqa: B023
+
+
 async def test_how_many_watch_is_told_to_who_asks_until_they_ask_no_more(hub: OwnHub) -> None:
     async with Client(hub.http) as mine:
         assert (await mine.subscribe("post:1", viewers=True))["post:1"].viewers == 1

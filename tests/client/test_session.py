@@ -72,6 +72,16 @@ def test_an_ack_brings_what_the_actor_says_even_when_its_counts_are_old_news() -
     assert session.newest("post:1") == Counts("post:1", 8, {"like": 8}, {"like": 1})
 
 
+def test_what_the_actor_says_on_another_connection_is_taken_also_where_no_count_moved() -> None:
+    session = watching()
+    assert session.receive({**counts(7), "mine": {"like": 1}}, 0) == [Changed("post:1")]
+    assert session.receive({**counts(7), "mine": {}}, 0) == [Changed("post:1")]
+    assert session.newest("post:1") == Counts("post:1", 7, {"like": 7}, {})
+    session.receive(counts(8), 0)
+    session.receive({**counts(6), "mine": {"like": 1}}, 0)
+    assert session.newest("post:1") == Counts("post:1", 8, {"like": 8}, {}), "older than what was said last"
+
+
 def test_counts_of_items_that_are_not_watched_are_not_kept() -> None:
     session = watching()
     session.unsubscribe(["post:1"])

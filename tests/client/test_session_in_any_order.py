@@ -110,6 +110,13 @@ class AnyOrder(RuleBasedStateMachine):
         value = 1 - self.truth.mine(item, "somebody").get("love", 0)
         self.count("somebody", {"item": item, "kind": "love", "value": value})
 
+    @rule(item=ITEMS)
+    def another_device_reacts(self, item: str) -> None:
+        value = 1 - self.truth.mine(item, "me").get("love", 0)
+        self.count("me", {"item": item, "kind": "love", "value": value})
+        if item in self.watched:
+            self.push({"ev": "counts", **self.truth.body(item, "me")})
+
     @rule(item=ITEMS, viewers=st.integers(0, 3))
     def somebody_else_comes_or_goes(self, item: str, viewers: int) -> None:
         if self.viewers[item] != viewers:

@@ -13,7 +13,7 @@ from redis_scene import Scene, scene
 from redis_servers import RedisServer, cluster, sentinels, single
 
 DRAIN_S = 3
-GRACE_S = 2  # after drain_s a worker is killed by then
+GRACE_S = 10  # a worker is killed 2 s after drain_s; here others may want the same two cores, hence more
 
 Place = AbstractContextManager[tuple[str, list[RedisServer]]]  # a URL, and all servers behind it
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 import redis
 import uvloop
 
+from filling import OPINION
 from redis_servers import single
 from tallycast.kinds import Kinds, Reaction, parse
 from tallycast.store.base import Store
@@ -30,14 +31,7 @@ from tallycast.store.redis.url import parse_redis_url
 ITEMS = 1_000
 ACTORS = 100_000
 WARM_UP = 5  # batches
-KINDS = """
-[like]
-rule = "toggle"
-group = "opinion"
-[dislike]
-rule = "toggle"
-group = "opinion"
-[love]
+KINDS = f"""{OPINION}[love]
 rule = "toggle"
 [share]
 rule = "event"

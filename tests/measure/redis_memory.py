@@ -15,6 +15,7 @@ from itertools import islice
 import redis
 import uvloop
 
+from filling import OPINION
 from redis_servers import single
 from tallycast.kinds import Reaction, parse
 from tallycast.store.redis.keys import Keys
@@ -23,14 +24,6 @@ from tallycast.store.redis.url import parse_redis_url
 
 AT_ONCE = 4_000
 SEQ = 1_763_750_000_000_000
-KINDS = """
-[like]
-rule = "toggle"
-group = "opinion"
-[dislike]
-rule = "toggle"
-group = "opinion"
-"""
 
 
 def main() -> None:
@@ -57,7 +50,7 @@ def _measure(what: str, reactions: Iterator[Reaction], number: int) -> None:
 
 
 async def _fill(url: str, reactions: Iterable[Reaction], number: int) -> None:
-    store = RedisStore(parse_redis_url(url), Keys("tallycast:"), parse(KINDS, "kinds of this measurement"))
+    store = RedisStore(parse_redis_url(url), Keys("tallycast:"), parse(OPINION, "kinds of this measurement"))
     rest, done = iter(reactions), 0
     while batch := list(islice(rest, AT_ONCE)):
         await store.apply(batch)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from filling import OPINION
 from redis_servers import RedisServer, redis_cluster, redis_sentinels, redis_single, single
 from tallycast.kinds import Kinds, parse
 from tallycast.store import open_store
@@ -14,14 +15,7 @@ __all__ = ["redis_cluster", "redis_sentinels", "redis_single"]  # fixtures of th
 
 Opening = Callable[[], Store]
 
-KINDS_TOML = """
-[like]
-rule = "toggle"
-group = "opinion"
-[dislike]
-rule = "toggle"
-group = "opinion"
-[up]
+KINDS_TOML = f"""{OPINION}[up]
 rule = "toggle"
 group = "vote"
 [down]

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from filling import SOUND, fill
 from tallycast.errors import ConfigError
 from tallycast.kinds import Kinds, Reaction, parse
 from tallycast.store.check import LISTED, check
 from tallycast.store.sqlite import SqliteStore
-
-SOUND = {"like": 2, "clap": 57, "love": 1, "share": 2}
 
 
 @pytest.fixture
@@ -21,19 +20,7 @@ async def path(tmp_path: Path, kinds: Kinds) -> Path:
     """A store in which post:1 and post:2 have the counts of SOUND."""
     place = tmp_path / "tally.db"
     store = SqliteStore(place, kinds)
-    for item in ("post:1", "post:2"):
-        await store.apply(
-            [
-                Reaction(item, "u:1", "dislike", 1, 5),
-                Reaction(item, "u:1", "like", 1, 7),
-                Reaction(item, "u:2", "like", 1),
-                Reaction(item, "u:1", "clap", 50),
-                Reaction(item, "u:2", "clap", 7),
-                Reaction(item, "u:2", "love", 1),
-                Reaction(item, "u:1", "share", 1, id="id-00000001"),
-                Reaction(item, "u:1", "share", 1, id="id-00000002"),
-            ]
-        )
+    await fill(store)
     await store.close()
     return place
 

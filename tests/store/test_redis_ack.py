@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from filling import taken
 from redis_servers import RedisServer, single, until
 from tallycast.errors import ConfigError, Unavailable
 from tallycast.kinds import Kinds, Reaction
@@ -23,7 +24,6 @@ LOVE = Reaction(POST, ANN, "love", 1)
 SHARE = Reaction(POST, ANN, "share", 1, id="id-00000001")
 LATER = ("redis-8", "valkey-8")
 READ_ONLY = "return redis.call('GET', KEYS[1])"
-SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +52,6 @@ async def refused(store: Store, *batch: Reaction) -> None:
     await asyncio.sleep(redis_store.REST_S)  # until the store comes to Redis again
     with pytest.raises(Unavailable, match="could not make it safe"):
         await store.apply(batch)
-
-
-async def taken(store: Store, *batch: Reaction) -> dict[str, int]:
-    """The counts after `batch`, sent until it is acknowledged, as clients do."""
-    end_s = time.monotonic() + SECONDS
-    while True:
-        try:
-            return (await store.apply(batch)).outcomes[-1].snapshot.counts
-        except Unavailable:
-            assert time.monotonic() < end_s
-            await asyncio.sleep(0.05)
 
 
 # replica

@@ -9,19 +9,19 @@ from itertools import count
 
 import pytest
 
+from filling import SOUND, fill
 from redis_servers import RedisServer, cluster, single
 from tallycast.cli import run
 from tallycast.errors import ConfigError
 from tallycast.kinds import Kinds, Reaction, Said, parse
 from tallycast.store import open_store
-from tallycast.store.base import Snapshot, Store
+from tallycast.store.base import Snapshot
 from tallycast.store.check import LISTED, Report
 from tallycast.store.redis import check as redis_check
 from tallycast.store.redis import scan as redis_scan
 from tallycast.store.redis.check import check
 from tallycast.store.redis.keys import Keys, make_header, make_record, parse_header, parse_record
 
-SOUND = {"like": 2, "clap": 57, "love": 1, "share": 2}
 PREFIXES = (f"check*{number}:" for number in count())  # the star must match no other's keys
 
 Damage = Callable[["Item"], object]
@@ -58,22 +58,6 @@ class Item:
 
     def ask(self, command: str, *arguments: object) -> None:
         assert self.server.ask(command, self.key, *arguments), "nothing was damaged"
-
-
-async def fill(store: Store) -> None:
-    for item in ("post:1", "post:2"):
-        await store.apply(
-            [
-                Reaction(item, "u:1", "dislike", 1, 5),
-                Reaction(item, "u:1", "like", 1, 7),
-                Reaction(item, "u:2", "like", 1),
-                Reaction(item, "u:1", "clap", 50),
-                Reaction(item, "u:2", "clap", 7),
-                Reaction(item, "u:2", "love", 1),
-                Reaction(item, "u:1", "share", 1, id="id-00000001"),
-                Reaction(item, "u:1", "share", 1, id="id-00000002"),
-            ]
-        )
 
 
 @pytest.fixture

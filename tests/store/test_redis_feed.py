@@ -17,6 +17,7 @@ from hubs import eventually
 from redis_servers import Cluster, RedisServer, cluster, sentinels, single
 from tallycast.errors import Unavailable
 from tallycast.store.base import Snapshot
+from tallycast.store.redis.channels import Channels
 from tallycast.store.redis.client import connect
 from tallycast.store.redis.feed import Feed
 from tallycast.store.redis.keys import HEADER, Keys, make_header, parse_header
@@ -51,7 +52,8 @@ class Listening:
         self.client = connect(parse_redis_url(url), name="feed-test")
         self.told: dict[str, list[Snapshot]] = {}
         self.reads = 0
-        self.feed = Feed(parse_redis_url(url), KEYS, self.read, lambda _: None)
+        self.channels = Channels(parse_redis_url(url), KEYS)
+        self.feed = Feed(self.channels, KEYS, self.read, lambda _: None)
 
     async def read(self, items: Collection[str]) -> dict[str, Snapshot]:
         self.reads += 1
@@ -91,6 +93,7 @@ async def listening(url: str) -> AsyncIterator[Listening]:
         yield listener
     finally:
         await listener.feed.close()
+        await listener.channels.close()
         await listener.client.aclose()
     listener.check_order()
 

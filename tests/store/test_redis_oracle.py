@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import pytest
 import redis
 
+from filling import OPINION
 from redis_servers import RedisServer
 from tallycast.kinds import Kinds, Reaction, Said, parse
 from tallycast.store import open_store
@@ -20,14 +21,7 @@ from tallycast.store.base import Applied
 from tallycast.store.redis import batch as redis_batch
 from tallycast.store.redis.keys import HEADER, Keys, make_header, parse_header, parse_record
 
-RULES = """
-[like]
-rule = "toggle"
-group = "opinion"
-[dislike]
-rule = "toggle"
-group = "opinion"
-[joy]
+RULES = f"""{OPINION}[joy]
 rule = "toggle"
 group = "mood"
 [wonder]

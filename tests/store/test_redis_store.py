@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from filling import taken
 from redis_servers import Cluster, RedisServer, Sentinels, cluster, free_port, sentinels, single, until
 from tallycast.errors import ConfigError, Unavailable
 from tallycast.kinds import Kinds, Reaction, Said
@@ -21,7 +22,6 @@ from tallycast.store.redis.keys import HEADER, MOST_VALUE, Keys, make_header, ma
 POST, VIDEO, ANN, BOB = "post:1", "video:2", "u:ann", "u:bob"
 LOVE = Reaction(POST, ANN, "love", 1)
 SHARE = Reaction(POST, ANN, "share", 1, id="id-00000001")
-SECONDS = 20.0
 
 
 @pytest.fixture
@@ -37,17 +37,6 @@ async def own(server: RedisServer, kinds: Kinds) -> AsyncIterator[Store]:
     store = open_store(server.url, kinds)
     yield store
     await store.close()
-
-
-async def applied(store: Store, *batch: Reaction) -> dict[str, int]:
-    """The counts after `batch`, sent until it is taken, as clients do. The last reaction's item's."""
-    end_s = time.monotonic() + SECONDS
-    while True:
-        try:
-            return (await store.apply(batch)).outcomes[-1].snapshot.counts
-        except Unavailable:
-            assert time.monotonic() < end_s
-            await asyncio.sleep(0.05)
 
 
 async def test_a_script_that_redis_forgot_is_loaded_again(server: RedisServer, own: Store) -> None:
@@ -75,7 +64,7 @@ async def test_what_was_acknowledged_is_there_after_kill_9_and_nothing_is_counte
         while not stop.is_set():
             number += 1
             batch = [Reaction(POST, f"u:{number}-{n}", "share", 1, id=f"id-{number:08}") for n in range(20)]
-            await applied(own, *batch)
+            await taken(own, *batch)
             acknowledged.extend(batch)
 
     reacting = asyncio.create_task(react())
@@ -93,7 +82,7 @@ async def test_what_was_acknowledged_is_there_after_kill_9_and_nothing_is_counte
         await asyncio.sleep(0.01)
     stop.set()
     await reacting
-    assert await applied(own, *acknowledged) == {"share": len(acknowledged)}
+    assert await taken(own, *acknowledged) == {"share": len(acknowledged)}
 
 
 async def test_a_redis_that_hangs_is_unavailable_and_is_used_again_once_it_answers(
@@ -110,7 +99,7 @@ async def test_a_redis_that_hangs_is_unavailable_and_is_used_again_once_it_answe
         assert time.monotonic() - began_s < 1
     finally:
         server.resume()
-    assert await applied(own, SHARE) == {"love": 1, "share": 1}
+    assert await taken(own, SHARE) == {"love": 1, "share": 1}
     lines = [record.message for record in caplog.records if record.name == "tallycast.redis"]
     assert len([line for line in lines if "does not answer" in line]) == 1
     assert len([line for line in lines if "takes reactions again" in line]) == 1
@@ -130,7 +119,7 @@ async def test_another_programs_key_is_named(server: RedisServer, own: Store, ca
         await own.apply([LOVE])
     assert "tallycast:{post:1}" in caplog.text
     server.ask("del", Keys("tallycast:").item(POST))
-    assert await applied(own, LOVE) == {"love": 1}
+    assert await taken(own, LOVE) == {"love": 1}
 
 
 async def test_a_full_redis_takes_nothing_and_is_still_read(
@@ -145,7 +134,7 @@ async def test_a_full_redis_takes_nothing_and_is_still_read(
     with pytest.raises(Unavailable):
         await own.ping()
     server.ask("config", "set", "maxmemory", "0")
-    assert await applied(own, SHARE) == {"love": 1, "share": 1}
+    assert await taken(own, SHARE) == {"love": 1, "share": 1}
 
 
 async def test_a_redis_that_is_away_at_the_start_is_used_when_it_comes(
@@ -158,7 +147,7 @@ async def test_a_redis_that_is_away_at_the_start_is_used_when_it_comes(
         with pytest.raises(Unavailable):
             await store.ping()
         await asyncio.to_thread(server.start)
-        assert await applied(store, LOVE) == {"love": 1}
+        assert await taken(store, LOVE) == {"love": 1}
         await store.close()
 
 
@@ -198,7 +187,7 @@ async def test_an_acknowledgement_waits_for_a_replica(kinds: Kinds, redis_sentin
                 await applied_once(store, SHARE)
     finally:
         replica.resume()
-    assert await applied(store, SHARE) == {"love": 1, "share": 1}
+    assert await taken(store, SHARE) == {"love": 1, "share": 1}
     await store.close()
 
 
@@ -274,7 +263,7 @@ async def test_events_of_one_actor_on_one_item_are_counted_as_far_as_there_is_ro
     header, record = make_header(1, {"share": MOST_VALUE}), make_record({"share": Said(MOST_VALUE, 0)}, ["share"])
     server.ask("hset", Keys("tallycast:").item(POST), HEADER, header, ANN, record)
     assert (await own.apply([SHARE])).changed == []
-    assert await applied(own, SHARE._replace(actor=BOB)) == {"share": MOST_VALUE + 1}
+    assert await taken(own, SHARE._replace(actor=BOB)) == {"share": MOST_VALUE + 1}
 
 
 @pytest.mark.parametrize("seq", [0, 1_763_750_000_000_000])
@@ -309,7 +298,7 @@ async def test_an_item_whose_slot_is_on_its_way_is_counted(redis_cluster: Cluste
     target_id, source_id = target.ask("cluster", "myid"), source.ask("cluster", "myid")
 
     async def react(expected: int) -> None:
-        counts = await applied(store, Reaction(POST, f"u:{expected}", "love", 1), SHARE)
+        counts = await taken(store, Reaction(POST, f"u:{expected}", "love", 1), SHARE)
         assert counts == {"love": expected, "share": 1}
 
     target.ask("cluster", "setslot", slot, "importing", source_id)
@@ -333,9 +322,9 @@ async def outlives(store: Store, lose: Callable[[], object]) -> None:
     for number, batch in enumerate(batches):
         if number == 30:
             await asyncio.to_thread(lose)
-        await applied(store, *batch)
+        await taken(store, *batch)
     for batch in batches:
-        assert await applied(store, *batch) == {"share": len(batches)}
+        assert await taken(store, *batch) == {"share": len(batches)}
     reading = await store.read([POST, VIDEO], [])
     assert [snapshot.counts for snapshot in reading.snapshots.values()] == [{"share": len(batches)}] * 2
     await store.ping()

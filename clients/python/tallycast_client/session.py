@@ -61,7 +61,7 @@ Effect = Changed | Settled | Failed | Bye
 
 @dataclass(slots=True)
 class _Known:
-    """The newest of a subscribed item. `mine` has a version of its own: counts frames come without it.
+    """The newest of a subscribed item. `mine` has a version of its own: most counts frames come without it.
 
     `viewers` is whether the subscription that the hub took last asks how many watch; None before it took one.
     """

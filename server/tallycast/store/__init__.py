@@ -6,7 +6,7 @@ from typing import cast
 
 from tallycast.errors import ConfigError
 from tallycast.kinds import Kinds
-from tallycast.store.base import Store
+from tallycast.store.base import OpenStore
 from tallycast.store.redis.keys import Keys
 from tallycast.store.redis.start import look
 from tallycast.store.redis.store import Ack, RedisStore
@@ -17,7 +17,7 @@ from tallycast.store.sqlite import SqliteStore
 
 def open_store(
     url: str, kinds: Kinds, *, durability: str = "full", prefix: str = "tallycast:", ack: str = "memory"
-) -> Store:
+) -> OpenStore:
     """The store at `url`: an SQLite file, made if it is not there yet, or a Redis, which need not be there yet.
 
     `durability` is for SQLite: "full" (what was acknowledged survives a loss of power) or "normal" (it survives the end

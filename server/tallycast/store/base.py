@@ -48,6 +48,18 @@ class Reading(NamedTuple):
     mine: dict[tuple[str, str], dict[str, int]]
 
 
+class Attendant(Protocol):
+    """Who attends actors, and is told of what they do in other processes."""
+
+    def elsewhere(self, actor: str) -> None:
+        """Another process attends the actor, too: from now on it is to be told by announce()."""
+        ...
+
+    def said(self, actor: str, item: str | None) -> None:
+        """What the actor says of `item` may have changed elsewhere; None: of any item."""
+        ...
+
+
 class Store(Protocol):
     """Keeps values, counts, versions and event ids. Every method raises Unavailable when it cannot do it now.
 
@@ -76,6 +88,24 @@ class Store(Protocol):
         """Tell nothing more of these items."""
         ...
 
+    def attend(self, actor: str, attendant: Attendant) -> None:
+        """From now on tell `attendant` of what other processes announce of the actor; never before this returns.
+
+        An actor whom nobody attends may be attended, no other one.
+        """
+        ...
+
+    def unattend(self, actor: str) -> None:
+        """Tell nothing more of this actor."""
+        ...
+
+    def announce(self, actor: str, item: str) -> None:
+        """Tell the other processes that attend the actor that what they say of the item may have changed.
+
+        Called after apply(). Returns at once; trouble is the store's own to overcome.
+        """
+        ...
+
     async def tell_viewers(self, here: Mapping[str, int]) -> None:
         """So many watch each of these items in this process, until another number is told; 0 for nobody.
 
@@ -94,4 +124,12 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Finish what was begun and let go of everything. The store is not used again."""
+        ...
+
+
+class OpenStore(Store, Protocol):
+    """A store that a process has opened for itself, and that tells how it does."""
+
+    def health(self) -> Mapping[str, bool]:
+        """Whether each part of its work went well when it was last done. Asks nobody."""
         ...

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tallycast.errors import ConfigError, Unavailable
 from tallycast.kinds import Kinds, Reaction
-from tallycast.store.base import Applied, Reading, Snapshot
+from tallycast.store.base import Applied, Attendant, Reading, Snapshot
 from tallycast.store.ledger import Ledger
 from tallycast.store.schema import Durability, Ownership, connect, file_identity
 
@@ -81,12 +81,25 @@ class SqliteStore:
     def unfollow(self, items: Collection[str]) -> None:
         """Nothing to do. See Store.unfollow."""
 
+    def attend(self, actor: str, attendant: Attendant) -> None:
+        """Nothing to do: there are no other processes. See Store.attend."""
+
+    def unattend(self, actor: str) -> None:
+        """Nothing to do. See Store.unattend."""
+
+    def announce(self, actor: str, item: str) -> None:
+        """Nobody to tell. See Store.announce."""
+
     async def tell_viewers(self, here: Mapping[str, int]) -> None:
         """Nobody to tell. See Store.tell_viewers."""
 
     async def count_viewers(self, items: Collection[str]) -> dict[str, int]:
         """There are no other processes. See Store.count_viewers."""
         return {}
+
+    def health(self) -> Mapping[str, bool]:
+        """One file, one trouble. See OpenStore.health."""
+        return {"reactions": self._trouble is None}
 
     async def ping(self) -> None:
         """Write a row and see it on the disk. See Store.ping."""

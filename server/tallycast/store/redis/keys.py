@@ -48,6 +48,10 @@ class Keys:
         """Where the item's counts are published, in the same slot of a cluster as its keys."""
         return self.channel_prefix + self.item(item)
 
+    def actor_channel(self, actor: str) -> str:
+        """Where hubs tell each other that the actor said something. No item's channel: those go on with a brace."""
+        return f"{self.channel_prefix}{self.prefix}actor:{actor}"
+
     def probe(self, tag: str) -> str:
         """The control channel of one hub and node, `tag` says which and of which slot."""
         return f"{self.channel_prefix}{self.prefix}probe:{{{tag}}}"

@@ -94,6 +94,11 @@ class Link:
     def __len__(self) -> int:
         return len(self._wanted)
 
+    @property
+    def well(self) -> bool:
+        """Whether the connection works, as far as is known."""
+        return self._broken_s is None
+
     def want(self, channel: bytes) -> None:
         """Subscribe to `channel`, with others of this turn of the loop in one command."""
         self._wanted[channel] = None

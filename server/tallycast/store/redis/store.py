@@ -16,8 +16,10 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from tallycast.errors import Unavailable
 from tallycast.kinds import Kinds, Reaction
-from tallycast.store.base import Applied, Reading, Snapshot
+from tallycast.store.base import Applied, Attendant, Reading, Snapshot
+from tallycast.store.redis.actors import Actors
 from tallycast.store.redis.batch import SCRIPT, Packer, Reader
+from tallycast.store.redis.channels import Channels
 from tallycast.store.redis.client import ANSWER_S, connect
 from tallycast.store.redis.feed import Feed
 from tallycast.store.redis.keys import HEADER, Keys
@@ -60,7 +62,9 @@ class RedisStore:
         self._reader = Reader(kinds)
         self._confirmation = _confirmation(ack)
         self._pace = Pace(self._publish)
-        self._feed = Feed(url, keys, self._read_items, self._pace.heard)
+        self._channels = Channels(url, keys)
+        self._feed = Feed(self._channels, keys, self._read_items, self._pace.heard)
+        self._actors = Actors(self._channels, keys, self._tell_hubs)
         self._publish_words = ("SPUBLISH" if cluster else "PUBLISH", keys.channel_prefix)
         presence = connect(url, name="tallycast-presence", most=PRESENCE_CONNECTIONS)
         self._presence = Presence(presence, keys, secrets.token_hex(8))
@@ -85,6 +89,7 @@ class RedisStore:
         published = frozenset().union(*(call.published for call in calls))
         for snapshot in applied.changed:
             self._pace.changed(snapshot, published=snapshot.item in published)
+            self._feed.changed(snapshot)
         return applied
 
     async def read(self, items: Collection[str], pairs: Collection[tuple[str, str]]) -> Reading:
@@ -113,6 +118,18 @@ class RedisStore:
         """Hear of them no more. See Store.unfollow."""
         self._feed.unfollow(items)
 
+    def attend(self, actor: str, attendant: Attendant) -> None:
+        """Hear of the actor by pub/sub. See Store.attend."""
+        self._actors.attend(actor, attendant)
+
+    def unattend(self, actor: str) -> None:
+        """Hear of them no more. See Store.unattend."""
+        self._actors.unattend(actor)
+
+    def announce(self, actor: str, item: str) -> None:
+        """Tell the other hubs. See Store.announce."""
+        self._actors.announce(actor, item)
+
     async def tell_viewers(self, here: Mapping[str, int]) -> None:
         """Tell the other hubs. See Store.tell_viewers."""
         await self._presence.tell(here)
@@ -120,6 +137,15 @@ class RedisStore:
     async def count_viewers(self, items: Collection[str]) -> dict[str, int]:
         """Ask for the other hubs' viewers. See Store.count_viewers."""
         return await self._presence.count(items)
+
+    def health(self) -> Mapping[str, bool]:
+        """What is asked of Redis, and whether other hubs' changes are heard. See OpenStore.health."""
+        return {
+            "reactions": self._writing.trouble is None,
+            "reads": self._reading.trouble is None,
+            "publications": self._publishing.trouble is None,
+            "feed": self._channels.well,
+        }
 
     async def ping(self) -> None:
         """Write a key to each server that has slots, confirmed as a reaction would be. See Store.ping."""
@@ -134,19 +160,22 @@ class RedisStore:
         """Finish what was asked for and close all connections. Closing twice is allowed."""
         if not self._closed:
             await self._pace.close()
+            await self._actors.close()
             self._closed = True
             await self._feed.close()
+            await self._channels.close()
             await self._presence.close()
             async with self._turn:
                 await self._servers.close()
 
     async def _publish(self, items: Collection[str]) -> None:
+        keys = [self._keys.item(item) for item in items]
+        await self._tell_hubs([Command(command("EVAL", PUBLISH, 1, key, *self._publish_words), key) for key in keys])
+
+    async def _tell_hubs(self, commands: Sequence[Command]) -> list[Any]:
         if self._writing.trouble and self._reading.trouble:  # both are tried anyway: this need not take turns with them
             raise Unavailable(self._reading.trouble)
-        keys = [self._keys.item(item) for item in items]
-        await self._send(
-            self._publishing, [Command(command("EVAL", PUBLISH, 1, key, *self._publish_words), key) for key in keys]
-        )
+        return (await self._send(self._publishing, commands))[0]
 
     def _tell(self, heard: Callable[[Snapshot], None], snapshot: Snapshot) -> None:
         if not snapshot.counts.keys() <= self._kinds.keys():  # published by a hub with another kinds file
