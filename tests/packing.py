@@ -1,4 +1,6 @@
-"""Makes of the browser's modules the small files that a release holds: terser makes them short, Zopfli packs them.
+"""Makes of the browser's modules the small files that a release holds, the SDK, and the widget with the SDK in it.
+
+tests/browser/pack.js joins and shortens them with esbuild and terser, and Zopfli packs them.
 
     PYTHONPATH=tests .venv/bin/python -m packing [--docs]
 
@@ -14,17 +16,17 @@ from pathlib import Path
 
 import zopfli.gzip  # type: ignore[import-untyped]
 
-from nodejs import MODULES, install, node
+from nodejs import HERE, LOCK, install, node
 from tallycast.routes import client
 
-MINIFY = ("--module", "--ecma", "2022", "--mangle", "--compress", "passes=3,unsafe_arrows")
+PACK = HERE / "pack.js"
 EMBED = Path(__file__).parent.parent / "docs" / "embed.md"
 
 
 def minified(name: str) -> bytes:
     """A module as it is served, before it is packed."""
     install()
-    done = node(MODULES / "terser" / "bin" / "terser", client.SOURCES / name, *MINIFY)
+    done = node(PACK, client.SOURCES, name)
     assert done.returncode == 0, done.stderr
     return done.stdout.encode()
 
@@ -33,9 +35,10 @@ def main(*, docs: bool) -> None:
     """Renew the packed files, where their sources are newer, and what the docs say of them."""
     text = EMBED.read_text("utf-8")
     client.PACKED.mkdir(exist_ok=True)
+    changed_s = max(path.stat().st_mtime for path in (*client.SOURCES.glob("*.js"), PACK, LOCK))
     for name in client.NAMES:
-        made, source = client.PACKED / f"{name}.gz", client.SOURCES / name
-        if not made.exists() or made.stat().st_mtime < source.stat().st_mtime:
+        made = client.PACKED / f"{name}.gz"
+        if not made.exists() or made.stat().st_mtime < changed_s:
             made.write_bytes(zopfli.gzip.compress(minified(name), numiterations=100))  # no time in it
         packed = made.read_bytes()
         integrity = client.File(packed).integrity

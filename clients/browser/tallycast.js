@@ -13,7 +13,7 @@
  * @property {Numbers} mine what the person says of it
  * @property {boolean} known the hub has told of the item
  * @property {boolean} pending something of the person's own is not acknowledged yet
- * @property {number} [viewers] how many watch it, where that was asked for
+ * @property {number | undefined} [viewers] how many watch it, where that was asked for
  */
 /** @typedef {{ok: true, state: State} | {ok: false, code: string, message: string}} Result */
 /** @typedef {"connecting" | "live" | "waiting" | "offline" | "closed"} Status */
@@ -34,14 +34,14 @@
  */
 
 /** @typedef {{item: string, v: number, counts: Numbers, mine?: Numbers, viewers?: number}} Row Of a hub's message. */
-/** @typedef {{v: number, counts: Numbers, mineV: number, mine: Numbers, viewers?: number}} Known */
+/** @typedef {{v: number, counts: Numbers, mineV: number, mine: Numbers, viewers?: number | undefined}} Known */
 /**
  * @typedef {object} Wish A reaction without an answer. Of an item only the first wish is ever under way.
  * @property {string} item
  * @property {string} kind
- * @property {number} [value] what the person now says; absent for events
- * @property {number} [seq]
- * @property {string} [id] of an event
+ * @property {number | undefined} [value] what the person now says; absent for events
+ * @property {number | undefined} [seq]
+ * @property {string | undefined} [id] of an event
  * @property {number} ref 0: never sent; else that of the message that carries it; -1: nobody knows what became of it
  * @property {((result: Result) => void)[]} settle
  */
@@ -56,6 +56,7 @@
  */
 /** @typedef {Record<string, any> & {ev?: string, ref?: number}} Message */
 /** @typedef {{op?: string, items?: string[], wish?: Wish}} About What a question to the hub is about. */
+/** @typedef {Pick<Wish, "item" | "kind" | "value" | "seq" | "id">} Kept A wish that outlives its page. */
 /**
  * @typedef {object} Host What a session needs of the world.
  * @property {(message: object) => void} send
@@ -64,7 +65,7 @@
  * @property {() => void} identify something waits for an identity
  * @property {(fault: Fault) => void} renew the identity was refused
  * @property {() => unknown} crowded too many items for one connection; true: it begins again with another
- * @property {(fault: Fault) => void} report
+ * @property {(fault: Fault) => Result} report
  */
 
 /**
@@ -87,7 +88,7 @@ function session({ send, changed, later, identify, renew, crowded, report }) {
   let open = false;
   let authenticating = 0;
   let seq = 0;
-  let ref = Math.floor(Math.random() * 2 ** 52); // tabs hear each other's answers
+  let ref = (Math.random() * 2 ** 32) >>> 0; // tabs hear each other's answers
 
   /** @param {string} name @returns {Item} */
   const get = (name) => {
@@ -124,7 +125,7 @@ function session({ send, changed, later, identify, renew, crowded, report }) {
       else say(kind, value);
     }
     const { v, viewers } = shown;
-    return { item: name, v, counts, mine, known: v >= 0, pending: wishes.length > 0, ...(viewers && { viewers }) };
+    return { item: name, v, counts, mine, known: v >= 0, pending: wishes.length > 0, viewers };
   };
 
   /** Take what the hub says: counts and own values each keep their newest version. @param {Row} row */
@@ -177,52 +178,48 @@ function session({ send, changed, later, identify, renew, crowded, report }) {
     }
   };
 
-  /** Tell the hub what the page watches now. */
+  /** Tell the hub what the page watches now, and send what waits, of each item one wish at a time. */
   const sync = () => {
     if (!open) return;
     /** @type {[string[], string[], string[]]} by what is to be told */ const lists = [[], [], []];
     for (const [name, item] of items) {
       const [plain, curious] = item.users;
+      const [wish] = item.wishes;
       const watch = curious ? 2 : plain ? 1 : 0;
       if (watch !== item.told) lists[(item.told = watch)].push(name);
-      if (!watch && !item.wishes[0]) items.delete(name);
+      if (!watch && !wish) items.delete(name);
+      if (!wish || wish.ref > 0) continue;
+      const { ref: _, settle: __, ...said } = wish;
+      if (actor) wish.ref = ask({ op: "react", ...said }, { wish });
+      else if (!authenticating) identify();
     }
     lists.forEach(tell);
-  };
-
-  /** Send what waits, of each item one wish at a time. */
-  const flush = () => {
-    if (!open) return;
-    for (const wish of [...items.values()].map((item) => item.wishes[0])) {
-      if (!wish || wish.ref > 0) continue;
-      if (!actor) return authenticating || identify();
-      const { ref: _, settle: __, ...said } = wish;
-      wish.ref = ask({ op: "react", ...said }, { wish });
-    }
   };
 
   /** @param {About} about @param {Fault & {retry_after?: number}} fault */
   const refused = (about, { code, message, retry_after }) => {
     const { wish, items: names } = about;
     const fault = { code, message };
+    const full = code === "too_many_items";
+    if (full && crowded()) return;
     if (/token|unauth/.test(code)) {
       if (wish) wish.ref = -1;
       actor = null;
       renew(fault);
-    } else if (retry_after || code === "unavailable") {
+    } else if (retry_after || full || code === "unavailable") {
+      if (full) report(fault);
       later(
         () => {
           if (wish) wish.ref = -1;
           for (const name of names ?? []) get(name).told = 0;
           sync();
-          flush();
         },
-        (retry_after ?? 1) + Math.random(),
+        (retry_after ?? (full ? 30 : 1)) + Math.random(), // who errs often is cut off
       );
     } else if (wish) {
       settle(wish, fault);
       report({ ...fault, item: wish.item });
-    } else if (code !== "too_many_items" || !crowded()) {
+    } else {
       // One item can spoil the message for all: ask for the halves.
       const half = names && names.length >> 1;
       if (half) for (const part of [names.slice(0, half), names.slice(half)]) ask({ ...about, items: part });
@@ -233,9 +230,22 @@ function session({ send, changed, later, identify, renew, crowded, report }) {
   return {
     kinds,
     state,
+    wishes,
     ask,
-    flush,
+    sync,
     refuse,
+
+    /**
+     * Go on with what an earlier page had no answer for: it is said again as it was, and nothing shown until then, for
+     * what the hub says may have it counted already.
+     * @param {Kept[]} kept
+     */
+    resume(kept) {
+      for (const { item, kind, value, seq: said, id } of kept) {
+        get(item).wishes.push({ item, kind, value, seq: said, id, ref: -1, settle: [] });
+        seq = Math.max(seq, said ?? 0);
+      }
+    },
 
     /** @param {string} name @param {boolean} viewers @param {1 | -1} by */
     watch(name, viewers, by) {
@@ -250,12 +260,11 @@ function session({ send, changed, later, identify, renew, crowded, report }) {
       const event = rule === "event";
       const now = state(name).mine[kind] ?? 0;
       const total = Number(value ?? (rule === "toggle" ? !now : now + 1));
-      if (!rule || (!event && !(total >= 0 && total <= max && total % 1 === 0))) {
-        const fault = rule
-          ? { code: "bad_value", message: `${kind} takes 0 to ${max}` }
-          : { code: "unknown_kind", message: `no kind "${kind}" in ${Object.keys(kinds)}` };
-        report({ ...fault, item: name });
-        return { ok: false, ...fault };
+      if (!rule) {
+        return report({ code: "unknown_kind", message: `no kind "${kind}" in ${Object.keys(kinds)}`, item: name });
+      }
+      if (!event && !(total >= 0 && total <= max && total % 1 === 0)) {
+        return report({ code: "bad_value", message: `${kind} takes 0 to ${max}`, item: name });
       }
       seq = Math.max(seq, Date.now() * 1000, item.news.v) + 1;
       return new Promise((done) => {
@@ -277,7 +286,7 @@ function session({ send, changed, later, identify, renew, crowded, report }) {
         });
         item.wishes.push(wish);
         changed(name, true);
-        flush();
+        sync();
       });
     },
 
@@ -290,7 +299,6 @@ function session({ send, changed, later, identify, renew, crowded, report }) {
       for (const item of items.values()) item.told = 0;
       if (token) authenticating = ask({ op: "auth", token });
       sync();
-      flush();
     },
 
     /** The connection is gone, and nobody knows what it still delivered. */
@@ -331,13 +339,12 @@ function session({ send, changed, later, identify, renew, crowded, report }) {
             changed(name);
           }
           owner = actor;
-          sync();
         }
       } else if (ev === "snapshot") message.items.forEach(learn);
       else if (about?.wish && ev === "ack") settle(about.wish, undefined, /** @type {any} */ (message));
       else if (ev === "counts" || ev === "ack") learn(/** @type {any} */ (message));
       else if (about && ev === "error") refused(about, /** @type {any} */ (message));
-      flush();
+      sync();
     },
   };
 }
@@ -360,7 +367,7 @@ function events(base) {
     for (const stream of streams) stream.close();
     streams = chunks([...watched]).map((items) => {
       const stream = new EventSource(`${base}events?viewers=${curious}${query(items)}`);
-      for (const type of ["counts", "bye"]) stream.addEventListener(type, ({ data }) => line.onmessage?.({ data }));
+      for (const type of ["counts", "bye"]) stream.addEventListener(type, (event) => line.onmessage?.(event));
       stream.onerror = () => line.onclose?.({});
       return stream;
     });
@@ -394,9 +401,9 @@ function events(base) {
         .then((said) => said && line.onmessage?.({ data: JSON.stringify({ ...said, ref: message.ref }) }));
     },
     close() {
-      line.onmessage = line.onclose = null;
+      watched.clear();
+      watch();
       clearTimeout(timer);
-      for (const stream of streams) stream.close();
     },
   };
   setTimeout(() => line.onopen?.());
@@ -421,15 +428,16 @@ function events(base) {
  */
 function connection(base, token, visitor) {
   const tick_ms = 5000;
+  const day_ms = 86_400_000; // a hub remembers events that long
   const answer_ms = 4000; // a sleeper's dead link is found within a tick and this
-  const quiet_ms = 20_000; // after as long without a word the hub is asked whether it is there
+  const quiet_ms = 15_000; // after as long without a word (or asleep) the hub is asked whether it is there
   const bus = new EventTarget();
   const store = "tallycast.visitor:" + base;
   /** @type {Set<string>} items of which the next frame tells */ const stale = new Set();
   /** @type {Status} */ let status = "connecting";
   /** @type {AbortController | undefined} from start to stop */ let run;
   /** @type {BroadcastChannel | null} to the other tabs */ let channel = null;
-  /** @type {Line | null | undefined} */ let line;
+  /** @type {Line | undefined} */ let line;
   let leads = false; // this tab has the line; else another one has
   let alone = false;
   let greeted = false;
@@ -440,11 +448,11 @@ function connection(base, token, visitor) {
   let wait = 0;
   let due = 0;
   let heard = 0;
-  let ticked = 0;
   let ticking = 0;
   let retry = 0;
   let alarm = 0;
   let name = "";
+  /** @type {unknown} something is kept for the next page */ let keeps;
   /** @type {string | null} */ let used = null;
   /** @type {unknown} */ let identifying;
   /** @type {Promise<boolean | void> | undefined} */ let asking;
@@ -458,10 +466,11 @@ function connection(base, token, visitor) {
   /** @param {string} type @param {unknown} detail */
   const emit = (type, detail) => bus.dispatchEvent(new CustomEvent(type, { detail }));
 
-  /** @param {Fault} fault */
+  /** @param {Fault} fault @returns {Result} */
   const report = (fault) => {
     warn(`${base} ${fault.message} (${fault.code})`);
     emit("error", fault);
+    return { ok: false, ...fault };
   };
 
   /** @param {Status} now */
@@ -518,14 +527,13 @@ function connection(base, token, visitor) {
   /** The token to use now; null: none. @param {boolean} needed get one @returns {Promise<string | null>} */
   const who = async (needed) => {
     if (token) {
-      if (typeof token === "string") used = token;
-      else if (!fresh(used)) used = await token();
+      if (!fresh(used)) used = typeof token === "string" ? token : await token();
       return used;
     }
     if (!visitor) return null;
     if (!kept() && needed) {
       const { token } = await fetchJson(base + "visitors", { method: "POST" });
-      if (!kept()) kept(token); // else another tab was faster: one person, one identity
+      return kept() ?? kept(token); // another tab may have been faster: one person, one identity
     }
     return kept();
   };
@@ -547,9 +555,9 @@ function connection(base, token, visitor) {
       .then(
         (token) => (token ? greeted && greet() : talk.refuse(NEEDS_TOKEN)),
         (fault) => {
-          if (fault.code && !fault.retry_after) return talk.refuse(fault);
-          report({ code: "no_identity", message: fault.message });
-          later(talk.flush, (fault.retry_after ?? 1) + delay(3));
+          if (fault?.code && !fault.retry_after) return talk.refuse(fault);
+          report({ code: "no_identity", message: fault?.message });
+          later(talk.sync, (fault?.retry_after ?? 1) + delay(3));
         },
       )
       .finally(() => (identifying = null));
@@ -585,11 +593,19 @@ function connection(base, token, visitor) {
   /** Begin: as one of the tabs that share a line, or alone where the browser has not what that takes. */
   const start = async () => {
     const { signal } = (run = new AbortController());
-    ticked = Date.now();
     ticking = setInterval(tick, tick_ms);
     const { sub, items } = claims(await who(false).catch(() => null));
     if (signal.aborted) return;
+    const first = !name;
     name = `tallycast ${base} ${token ? JSON.stringify([sub, items]) : visitor}`;
+    if (first) {
+      try {
+        const [at, wishes] = JSON.parse(sessionStorage.getItem(name) ?? "");
+        if (Date.now() - at < day_ms) talk.resume((keeps = wishes));
+      } catch {
+        // There is nothing.
+      }
+    }
     leads = alone || !navigator.locks || !!(token && !sub);
     try {
       if (!leads) {
@@ -601,6 +617,17 @@ function connection(base, token, visitor) {
       leads = true; // channels are not for this page
     }
     dial();
+  };
+
+  /** What has no answer yet is kept for when the page is loaded again, by the same person and in the same tab. */
+  const keep = () => {
+    const wishes = talk.wishes().slice(-50);
+    try {
+      if (wishes[0] || keeps) sessionStorage.setItem(name, JSON.stringify([Date.now(), wishes]));
+      keeps = wishes[0];
+    } catch {
+      // Blocked or full: it is not kept.
+    }
   };
 
   /** Wait until the lock is free, or take it: who has it has the line. @param {LockOptions} how */
@@ -637,7 +664,7 @@ function connection(base, token, visitor) {
     clearTimeout(retry);
     if (line) line.onopen = line.onmessage = line.onclose = null;
     line?.close();
-    line = null;
+    line = undefined;
     greeted = opened = false;
     talk.lost();
   };
@@ -738,7 +765,7 @@ function connection(base, token, visitor) {
     if (!opened) load().then((ok) => (blocked = ok ? blocked + 1 : 0));
     drop();
     if (code === 4401 && typeof token !== "function") {
-      report(NEEDS_TOKEN);
+      if (!token) report(NEEDS_TOKEN); // else it has been told what is wrong with it
       return become("closed");
     }
     wait = Math.max(wait, delay(attempt++)) * 1000;
@@ -758,26 +785,17 @@ function connection(base, token, visitor) {
   };
 
   const tick = () => {
-    const now = Date.now();
-    if (now - ticked > tick_ms * 3)
-      wake(); // it slept
-    else if (!greeted) leads || knock();
-    else if (now - heard > quiet_ms) probe();
-    ticked = now;
-  };
-
-  /** Somebody looks again, or the network is back: ask whether all is as it was. */
-  const wake = () => {
-    if (greeted) greet();
-    else hurry();
+    if (!greeted) leads || knock();
+    else if (Date.now() - heard > quiet_ms) probe();
   };
 
   /** @param {Event} event */
   const listen = ({ type }) => {
+    keep();
     if (type === "pagehide") stop();
     else if (type === "pageshow") run || start();
     else if (type === "offline") greeted && probe();
-    else if (!document.hidden) wake();
+    else if (!document.hidden) greeted ? greet() : hurry(); // somebody looks again, or the network is back
   };
   const types = ["online", "offline", "pagehide", "pageshow", "visibilitychange"];
   for (const type of types) addEventListener(type, listen);
@@ -812,7 +830,7 @@ function connection(base, token, visitor) {
 }
 
 const NEEDS_TOKEN = { code: "unauthenticated", message: "needs a token: give connect() one" };
-const CLOSED = { code: "closed", message: "closed" };
+/** @type {Result & Fault} */ const CLOSED = { ok: false, code: "closed", message: "closed" };
 /** @type {Set<ReturnType<typeof connection>>} */ const connections = new Set();
 /** @type {Set<string>} what the console has been told */ const warned = new Set();
 
@@ -837,30 +855,31 @@ export function connect(url, { token, visitor = true } = {}) {
     connections.add((shared ??= connection(base, token, visitor)));
     shared.users += 1;
   } catch {
-    warn(`"${url}" is no hub's address, such as https://hub.example.com`);
+    warn(`"${url}" is no http(s) address`);
   }
 
   /** @param {string} type @param {(detail: any) => void} listener @param {() => void} [after] */
   const on = (type, listener, after) => {
     const own = (/** @type {any} */ { detail }) => listener(detail);
-    const { bus } = shared ?? {};
     const end = () => {
       if (!ends.delete(end)) return;
-      bus?.removeEventListener(type, own);
+      shared?.bus.removeEventListener(type, own);
       after?.();
     };
-    bus?.addEventListener(type, own);
+    shared?.bus.addEventListener(type, own);
     ends.add(end);
     return end;
   };
 
-  /** @param {string} item */
+  /** @param {string} item @returns {Result | undefined} */
   const wrong = (item) => {
     if (!shared) return CLOSED;
-    if (/^[\w.~:/@%+=,-]{1,200}$/.test(item)) return;
-    const fault = { code: "bad_item", message: `"${item}" is no item: use A–Z a–z 0–9 . _ ~ : / @ % + = , -` };
-    shared.report({ ...fault, item });
-    return fault;
+    if (/^[\w.~:/@%+=,-]{1,200}$/.test(item)) return undefined;
+    return shared.report({
+      code: "bad_item",
+      message: `"${item}" is no item: use A-Z a-z 0-9 _ .~:/@%+=,-`,
+      item,
+    });
   };
 
   return {
@@ -883,9 +902,9 @@ export function connect(url, { token, visitor = true } = {}) {
     },
     async react(item, kind, value) {
       const fault = wrong(item);
-      if (fault) return { ok: false, ...fault };
+      if (fault) return fault;
       if (!shared?.known) await shared?.knowing;
-      return shared ? shared.talk.react(item, kind, value) : { ok: false, ...CLOSED };
+      return shared?.talk.react(item, kind, value) ?? CLOSED;
     },
     on,
     close() {
@@ -929,10 +948,10 @@ async function fetchJson(url, init) {
   throw { code, message: detail, retry_after };
 }
 
-/** What a token says; {} where that cannot be read. @param {string | null} token @returns {Record<string, any>} */
+/** What a token says; {} where that cannot be read. @param {any} token @returns {Record<string, any>} */
 function claims(token) {
   try {
-    return JSON.parse(atob(token?.split(".")[1]?.replace(/-/g, "+").replace(/_/g, "/") ?? ""));
+    return JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")));
   } catch {
     return {};
   }

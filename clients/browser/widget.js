@@ -5,6 +5,8 @@
 
 import { connect } from "./tallycast.js";
 
+export { connect };
+
 /** @typedef {import("./tallycast.js").Hub} Hub */
 /** @typedef {import("./tallycast.js").Kind} Kind */
 /** @typedef {import("./tallycast.js").State} State */
@@ -18,8 +20,7 @@ import { connect } from "./tallycast.js";
 /** @typedef {CustomEvent<Fault>} TallyError `tally:error`: a reaction was refused, or the hub cannot be had */
 /**
  * @typedef {object} Control What shows one kind: a button, or a bare number.
- * @property {HTMLElement} root
- * @property {() => string} said what it is called now
+ * @property {HTMLElement} root its title is what it is called now
  * @property {(value: number | undefined, mine?: number, own?: boolean) => boolean} show the number, or none yet, and what
  *   the person says of it, `own` by a click just now; whether the number is another
  */
@@ -28,59 +29,54 @@ import { connect } from "./tallycast.js";
 export const texts = { copied: "Link copied", refused: "Not counted" };
 
 /** The hub that this file came from. */
-const HOME = import.meta.url.replace(/(client\/(1\/)?)?[^/]*$/, "");
+const HOME = import.meta.url.split("/client/")[0] ?? "";
 const FAST_MS = 700; // numbers that change more often than this do not roll, but send up floats
-const REST_MS = 150; // nobody reads numbers that change more often: so long a drawn one stands
-const FLOAT_MS = 1100;
+const REST_MS = 200; // nobody reads numbers that change more often: so long a drawn one stands
 const MOST_FLOATS = 3; // on the page
 const still = matchMedia("(prefers-reduced-motion:reduce)");
 let floats = 0;
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
-:host{display:inline-block;position:relative;font-variant-numeric:tabular-nums;white-space:nowrap;--a:var(--tally-accent,light-dark(#4338ca,#b9bfff))}
+:host{display:inline-block;position:relative;font-variant-numeric:tabular-nums;white-space:nowrap;--a:var(--tally-accent,light-dark(#4338ca,#b9bfff));--s:var(--tally-size,max(44px,2.75em))}
 :host([hidden]){display:none}
 :host([theme=light]){color-scheme:light;color:#1f2328}
 :host([theme=dark]){color-scheme:dark;color:#f0f2f5}
-[part=group]{display:flex;flex-wrap:wrap;gap:var(--tally-gap,.5rem);min-height:var(--tally-size,44px)}
-button{all:unset;box-sizing:border-box;position:relative;display:block;height:var(--tally-size,max(44px,2.75em));line-height:var(--tally-size,max(42px,2.75em - 2px));padding:0 .7em;border:1px solid var(--tally-border,color-mix(in srgb,currentColor 20%,transparent));border-radius:var(--tally-radius,99px);background:var(--tally-background,color-mix(in srgb,currentColor 5%,transparent));font-weight:600;cursor:pointer;touch-action:manipulation}
+[part=group]{display:flex;flex-wrap:wrap;gap:var(--tally-gap,.5rem);min-height:var(--s)}
+[part=group]:empty::before{content:"\\200b";line-height:var(--s)}
+button{all:unset;box-sizing:border-box;display:flex;align-items:center;height:var(--s);padding:0 .7em;border:1px solid var(--tally-border,color-mix(in srgb,currentColor 20%,transparent));border-radius:var(--tally-radius,99px);background:var(--tally-background,color-mix(in srgb,currentColor 5%,transparent));font-weight:600;cursor:pointer;touch-action:manipulation}
 button:hover{background:color-mix(in srgb,currentColor 12%,transparent)}
 button:focus-visible{outline:3px solid var(--tally-focus,var(--a));outline-offset:2px}
 button:disabled{cursor:default;opacity:.6}
 [part][aria-pressed=true],.seen{border-color:var(--a);background:var(--a);color:var(--tally-on-accent,light-dark(#fff,#17154a))}
-[part=icon]{display:inline-block;position:relative;width:1.4em;font-size:1.15em;line-height:1.2;text-align:center;vertical-align:middle}
+[part=icon]{position:relative;width:1.4em;font-size:1.15em;line-height:1.2;text-align:center}
 ::slotted(*){display:block;width:1.2em;height:1.2em;margin:auto}
 [part~=count]{display:inline-block;width:var(--tally-count-width,var(--w));line-height:1.5;text-align:center;direction:ltr}
-button [part~=count]{contain:layout size;height:1.5em;vertical-align:middle}
+button [part~=count]{contain:layout size;height:1.5em}
 i,b{display:inline-block;font:inherit;vertical-align:top}
 i{overflow:clip}
 b{position:relative}
 b::before{content:attr(data-old);position:absolute;top:-100%}
 b.down::before{top:100%}
 [part=float]{position:absolute;inset:0;opacity:0;pointer-events:none}
-[part=note]{position:absolute;bottom:calc(100% + .4rem);margin:0;clip-path:inset(50%)}
-.seen{z-index:1;clip-path:none;width:max-content;max-width:min(20rem,80vw);padding:.5rem .75rem;border-radius:.6rem;font-size:.875rem;white-space:normal;overflow-wrap:anywhere}
+[part=note]{position:absolute;bottom:calc(100% + .5rem);margin:0;clip-path:inset(50%)}
+.seen{z-index:1;clip-path:none;width:max-content;max-width:min(20rem,80vw);padding:.5rem;border-radius:.5rem;font-size:.875rem;white-space:normal;overflow-wrap:anywhere}
 @media(prefers-reduced-motion:no-preference){button{transition:background-color .15s,scale .15s}button:active{scale:.95}}
 @media(forced-colors:active){[aria-pressed=true]{forced-color-adjust:none;background:Highlight;color:HighlightText}}
 `);
 
-/** How numbers are written in a language, and the room that every compact one has. */
-class Format {
-  /** @param {string} language */
-  constructor(language) {
-    this.full = new Intl.NumberFormat(language);
-    this.compact = new Intl.NumberFormat(language, { notation: "compact" });
-    this.width = Math.max(4, this.compact.format(123456).length) + 0.8 + "ch";
-  }
-}
-
+/** @typedef {{full: Intl.NumberFormat, compact: Intl.NumberFormat, room: string}} Format `room`: of the longest number */
 /** @type {Record<string, Format>} by language */
 const formats = {};
 
-/** @param {string} language @returns {Format} */
+/** How numbers are written in a language. @param {string} language @returns {Format} */
 function format(language) {
+  if (formats[language]) return formats[language];
   try {
-    return (formats[language] ??= new Format(language));
+    const full = new Intl.NumberFormat(language);
+    const compact = new Intl.NumberFormat(language, { notation: "compact" });
+    const room = Math.max(4, compact.format(123456).length) + 0.8 + "ch";
+    return (formats[language] = { full, compact, room });
   } catch {
     return format(navigator.language); // what the page calls its language is none
   }
@@ -113,18 +109,17 @@ function roll(count, text, up) {
   rolling.animate({ transform: [`translateY(${up ? "" : "-"}100%)`, "none"] }, { duration: 350, easing: "ease-out" });
 }
 
-/** Let the icon rise and fade. @param {HTMLElement} icon @param {Node} image */
+/** Let the icon rise and fade. @param {HTMLElement} icon @param {Node | string} image */
 function float(icon, image) {
   if (floats >= MOST_FLOATS || still.matches) return;
   floats++;
-  const floating = make("span", "float", image.cloneNode(true));
+  const floating = make("span", "float", image);
   icon.append(floating);
   const transform = ["none", `translate(${Math.random() * 2 - 1}em,-3em)scale(1.3)`];
-  floating.animate({ transform, opacity: [1, 0] }, { duration: FLOAT_MS, easing: "ease-out" });
-  setTimeout(() => {
+  floating.animate({ transform, opacity: [1, 0] }, { duration: 1100, easing: "ease-out" }).onfinish = () => {
     floating.remove();
     floats--;
-  }, FLOAT_MS);
+  };
 }
 
 /**
@@ -132,7 +127,7 @@ function float(icon, image) {
  * @param {Node | null} image an icon of the page's own @param {() => void} [click] none for a bare number
  * @returns {Control}
  */
-function control(name, kind, { compact, full, width }, image, click) {
+function control(name, kind, { compact, full, room }, image, click) {
   const { label = name, emoji = "", max, rule } = kind ?? {};
   const slot = make("slot", "", emoji);
   const icon = make("span", "icon", slot);
@@ -141,22 +136,18 @@ function control(name, kind, { compact, full, width }, image, click) {
   /** @type {number | undefined} */ let shown;
   let own = 0;
   let changed = -FAST_MS;
-  const said = () => `${label}, ${shown === undefined ? "–" : full.format(shown)}` + (max && own ? `, ${own}/${max}` : "");
-  let naming = 0;
-  /** @param {unknown} [now] */
-  const call = (now) => {
-    naming = 0;
-    if (now || !root.matches(":focus")) root.ariaLabel = root.title = said();
+  const call = () => {
+    const number = shown === undefined ? "–" : full.format(shown);
+    root.ariaLabel = root.title = `${label}, ${number}` + (max && own ? `, ${own}/${max}` : "");
   };
-  count.style.setProperty("--w", width);
+  count.style.setProperty("--w", room);
   slot.name = name;
-  root.role = click ? "button" : "img";
+  if (click) root.onclick = click;
+  else root.role = "img";
   root.toggleAttribute("disabled", !kind);
-  root.onclick = click ?? null;
-  root.onfocus = root.onblur = () => call(true);
+  root.onfocus = root.onblur = call;
   return {
     root,
-    said,
     show(value = shown, mine = 0, now) {
       const before = shown;
       if (value === before && mine === own && root.title) return false;
@@ -166,13 +157,12 @@ function control(name, kind, { compact, full, width }, image, click) {
       root.part.toggle("mine", own > 0);
       const fast = performance.now() - changed < FAST_MS;
       // While somebody is on the button its name stays as it was read out, unless it is their doing.
-      if (now || !fast) call(now);
-      else naming ||= setTimeout(call, FAST_MS);
+      if (now || !root.matches(":focus")) call();
       if (value === undefined || value === before) return false;
       const text = compact.format(value);
       const up = value > (before ?? value);
       changed = performance.now();
-      if (up && click && (fast || now)) float(icon, image ?? slot);
+      if (up && click && (fast || now)) float(icon, image?.cloneNode(true) ?? emoji);
       if (fast || before === undefined || still.matches) count.textContent = text;
       else if (text !== count.textContent) roll(count, text, up);
       return true;
@@ -180,33 +170,180 @@ function control(name, kind, { compact, full, width }, image, click) {
   };
 }
 
-/** What the elements have in common: each shows numbers of one item while it is near the viewport. */
+/** @type {Set<() => void>} the elements whose numbers have not stood long enough yet */ const waiting = new Set();
+
+/** All that wait are drawn together, so that the browser lays out and paints once for all of them. */
+function drawAll() {
+  const all = [...waiting];
+  waiting.clear();
+  for (const draw of all) draw();
+}
+
+/**
+ * What goes on in an element: it shows numbers of one item while it is near the viewport.
+ * @param {Tally} element
+ * @returns {() => void} to begin anew
+ */
+function live(element) {
+  const shadow = element.attachShadow({ mode: "open" });
+  /** @type {Map<string, Control>} by kind */ const controls = new Map();
+  /** @type {Record<string, Kind> | undefined} those of the hub, once it has told */ let kinds;
+  /** @type {Hub | undefined} */ let hub;
+  /** @type {State | undefined} */ let state;
+  /** @type {(() => void) | undefined} */ let unwatch;
+  const note = make("p", "note");
+  let hushing = 0;
+  let drawn = 0;
+  let queued = false;
+  let own = false;
+
+  /** @param {"change" | "error"} type @param {object} detail */
+  const tell = (type, detail) => {
+    element.dispatchEvent(new CustomEvent("tally:" + type, { detail, bubbles: true, composed: true }));
+  };
+
+  /** Answer the person's own action. @param {string} text @param {unknown} [seen] also to the eye */
+  const say = (text, seen) => {
+    clearTimeout(hushing);
+    note.className = seen ? "seen" : "";
+    note.textContent = text;
+    hushing = setTimeout(say, 5000, "");
+  };
+
+  /** Hand the link on. What to say of it; undefined: it was not shared. */
+  const share = async () => {
+    /** @type {HTMLLinkElement | null} */ const canonical = document.querySelector("link[rel=canonical]");
+    const { href: url } = new URL(
+      element.getAttribute("href") ?? canonical?.href ?? location.href,
+      document.baseURI,
+    );
+    try {
+      if (navigator.share) {
+        await navigator.share({ title: document.title, url });
+        return "";
+      }
+      await navigator.clipboard.writeText(url);
+      return texts.copied;
+    } catch (error) {
+      // Called off; or no clipboard without TLS or permission.
+      if (/** @type {Error} */ (error).name !== "AbortError") say(url, true);
+      return undefined;
+    }
+  };
+
+  /** @param {string} name */
+  const click = async (name) => {
+    const max = kinds?.[name]?.max;
+    if (max && state?.mine[name] === max) return say(`${max}/${max}`, true);
+    const shared = name === "share" && (await share());
+    if (shared === undefined) return;
+    own = true;
+    const reacting = hub?.react(element.item, name);
+    own = false;
+    say(shared || controls.get(name)?.root.title || "", shared);
+    const result = await reacting;
+    if (result?.ok === false) say(`${texts.refused}: ${result.message}`, true);
+  };
+
+  /** Make a control for each kind, with the number that the server wrote into the page. */
+  const build = () => {
+    const all = kinds ?? {};
+    /** @type {HTMLElement | null} */ const speaking = element.closest("[lang]");
+    const language = format(speaking?.lang || navigator.language);
+    const bare = element instanceof TallyCount;
+    const group = make("div", bare ? "" : "group");
+    controls.clear();
+    for (const name of element.names(Object.keys(all))) {
+      const made = control(
+        name,
+        all[name],
+        language,
+        element.querySelector(`[slot="${name}"]`),
+        bare ? undefined : () => click(name),
+      );
+      const written = element.querySelector(`[data-kind="${name}"]`) ?? element;
+      const text = written.getAttribute("value") ?? written.textContent ?? "";
+      made.show(/^\s*\d[\d.,'’\s]*$/.test(text) ? Number(text.replace(/\D/g, "")) : undefined);
+      controls.set(name, made);
+      group.append(made.root);
+    }
+    shadow.replaceChildren(group, note);
+  };
+
+  /** Bring all numbers to what stands. */
+  const draw = () => {
+    if (!state) return;
+    const { item, counts, mine, known, viewers } = state;
+    for (const [kind, control] of controls) {
+      const value = (kind === "viewers" ? viewers : counts[kind]) ?? 0;
+      if (!control.show(known ? value : undefined, mine[kind], own)) continue;
+      drawn = performance.now();
+      tell("change", { item, kind, value, counts, mine, own });
+    }
+  };
+
+  const learn = async () => {
+    const asked = hub;
+    const all = (await hub?.kinds) ?? {};
+    if (hub !== asked || kinds || !Object.keys(all)[0]) return;
+    kinds = all;
+    build();
+    for (const name of controls.keys()) {
+      if (!kinds[name] && name !== "viewers") void hub?.react(element.item, name); // it says what is wrong
+    }
+    draw();
+  };
+
+  /** @param {State} now */
+  const show = (now) => {
+    state = now;
+    if (!kinds) return void learn();
+    const wait = drawn + REST_MS - performance.now();
+    if (own || wait <= 0) return draw();
+    if (!waiting.size) setTimeout(drawAll, wait);
+    waiting.add(draw);
+  };
+
+  /** @param {boolean} [near] */
+  const watch = (near) => {
+    unwatch?.();
+    unwatch = undefined;
+    if (!near) return;
+    if (!hub) {
+      hub = connect(element.hub, { token: element.token });
+      hub.on("error", (/** @type {Fault} */ fault) => {
+        if (!fault.item || fault.item === element.item) tell("error", fault);
+      });
+    }
+    unwatch = hub.subscribe(element.item, show, { viewers: controls.has("viewers") });
+  };
+
+  const nearness = new IntersectionObserver((entries) => watch(entries.at(-1)?.isIntersecting), { rootMargin: "100%" });
+  shadow.adoptedStyleSheets = [sheet];
+  note.role = "status";
+
+  // Frameworks set one attribute after the other, and move elements: begin once what goes on now is done.
+  return () => {
+    if (queued) return;
+    queued = true;
+    queueMicrotask(() => {
+      queued = false;
+      nearness.disconnect();
+      watch();
+      hub?.close();
+      hub = state = kinds = undefined;
+      if (!element.isConnected) return;
+      build();
+      nearness.observe(element);
+    });
+  };
+}
+
+/** What the elements have in common. */
 class Tally extends HTMLElement {
   static observedAttributes = ["hub", "item", "kind", "kinds", "lang", "token"];
-  static #near = new IntersectionObserver(
-    (entries) => {
-      for (const { target, isIntersecting } of entries) /** @type {Tally} */ (target).#watch(isIntersecting);
-    },
-    { rootMargin: "300px" },
-  );
-  /** @type {Map<string, Control>} by kind */ #controls = new Map();
-  /** @type {Record<string, Kind> | undefined} those of the hub, once it has told */ #kinds;
-  /** @type {Hub | undefined} */ #hub;
-  /** @type {State | undefined} */ #state;
   /** @type {Token | undefined} */ #token;
-  /** @type {(() => void) | undefined} */ #unwatch;
-  #note = make("p", "note");
-  #hushing = 0;
-  #drawn = 0;
-  #drawing = 0;
-  #queued = false;
-  #own = false;
-
-  constructor() {
-    super();
-    this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
-    this.#note.role = "status";
-  }
+  #renew = live(this);
 
   get item() {
     return this.getAttribute("item") ?? "";
@@ -255,137 +392,6 @@ class Tally extends HTMLElement {
   attributeChangedCallback() {
     this.#renew();
   }
-
-  /** Begin anew, once what goes on now is done: frameworks set one attribute after the other, and move elements. */
-  #renew() {
-    if (this.#queued) return;
-    this.#queued = true;
-    queueMicrotask(() => {
-      this.#queued = false;
-      Tally.#near.unobserve(this);
-      this.#watch(false);
-      this.#hub?.close();
-      this.#hub = this.#state = this.#kinds = undefined;
-      if (!this.isConnected) return;
-      this.#build();
-      Tally.#near.observe(this);
-    });
-  }
-
-  /** Make a control for each kind, with the number that the server wrote into the page. */
-  #build() {
-    const kinds = this.#kinds ?? {};
-    const language = format(this.closest("[lang]")?.getAttribute("lang") || navigator.language);
-    this.#controls.clear();
-    for (const name of this.names(Object.keys(kinds))) {
-      const click = this instanceof TallyCount ? undefined : () => this.#click(name);
-      const made = control(name, kinds[name], language, this.querySelector(`[slot="${name}"]`), click);
-      const written = this.querySelector(`[data-kind="${name}"]`) ?? this;
-      const text = written.getAttribute("value") ?? written.textContent ?? "";
-      made.show(/^\s*\d[\d.,'’\s]*$/.test(text) ? Number(text.replace(/\D/g, "")) : undefined);
-      this.#controls.set(name, made);
-    }
-    const group = make("div", this instanceof TallyReactions ? "group" : "");
-    group.append(...[...this.#controls.values()].map(({ root }) => root));
-    this.shadowRoot?.replaceChildren(group, this.#note);
-  }
-
-  /** @param {boolean} near */
-  #watch(near) {
-    this.#unwatch?.();
-    this.#unwatch = undefined;
-    if (!near) return;
-    if (!this.#hub) {
-      this.#hub = connect(this.hub, { token: this.token });
-      this.#hub.on("error", (/** @type {Fault} */ fault) => {
-        if (!fault.item || fault.item === this.item) this.#tell("error", fault);
-      });
-    }
-    const viewers = this.#controls.has("viewers");
-    this.#unwatch = this.#hub.subscribe(this.item, (state) => this.#show(state), { viewers });
-  }
-
-  async #learn() {
-    const hub = this.#hub;
-    const kinds = (await hub?.kinds) ?? {};
-    if (hub !== this.#hub || this.#kinds || !Object.keys(kinds).length) return;
-    this.#kinds = kinds;
-    this.#build();
-    for (const name of this.#controls.keys()) {
-      if (!kinds[name] && name !== "viewers") void hub?.react(this.item, name); // it says what is wrong
-    }
-    if (this.#state) this.#show(this.#state);
-  }
-
-  /** @param {State} state */
-  #show(state) {
-    this.#state = state;
-    if (!this.#kinds) return void this.#learn();
-    const wait = this.#drawn + REST_MS - performance.now();
-    if (this.#own || wait <= 0) this.#draw();
-    else this.#drawing ||= setTimeout(() => this.#draw(), wait);
-  }
-
-  /** Bring all numbers to what stands. */
-  #draw() {
-    clearTimeout(this.#drawing);
-    this.#drawing = 0;
-    if (!this.#state) return;
-    const { item, counts, mine, known, viewers } = this.#state;
-    const own = this.#own;
-    for (const [kind, control] of this.#controls) {
-      const value = (kind === "viewers" ? viewers : counts[kind]) ?? 0;
-      if (!control.show(known ? value : undefined, mine[kind], own)) continue;
-      this.#drawn = performance.now();
-      this.#tell("change", { item, kind, value, counts, mine, own });
-    }
-  }
-
-  /** @param {string} name */
-  async #click(name) {
-    const max = this.#kinds?.[name]?.max;
-    if (max && this.#state?.mine[name] === max) return this.#say(`${max}/${max}`, true);
-    const shared = name === "share" && (await this.#share());
-    if (shared === undefined) return;
-    this.#own = true;
-    const reacting = this.#hub?.react(this.item, name);
-    this.#own = false;
-    this.#say(shared || this.#controls.get(name)?.said() || "", shared);
-    const result = await reacting;
-    if (result?.ok === false) this.#say(`${texts.refused}: ${result.message}`, true);
-  }
-
-  /** Hand the link on. What to say of it; undefined: it was not shared. */
-  async #share() {
-    /** @type {HTMLLinkElement | null} */ const canonical = document.querySelector("link[rel=canonical]");
-    const { href: url } = new URL(this.getAttribute("href") ?? canonical?.href ?? location.href, document.baseURI);
-    try {
-      if (navigator.share) {
-        await navigator.share({ title: document.title, url });
-        return "";
-      }
-      await navigator.clipboard.writeText(url);
-      return texts.copied;
-    } catch (error) {
-      // Called off; or no clipboard without TLS or permission.
-      if (/** @type {Error} */ (error).name !== "AbortError") this.#say(url, true);
-      return undefined;
-    }
-  }
-
-  /** Answer the person's own action. @param {string} text @param {unknown} seen also to the eye */
-  #say(text, seen) {
-    const note = this.#note;
-    clearTimeout(this.#hushing);
-    note.className = seen ? "seen" : "";
-    note.textContent = text;
-    this.#hushing = setTimeout(() => this.#say("", false), 5000);
-  }
-
-  /** @param {"change" | "error"} type @param {object} detail */
-  #tell(type, detail) {
-    this.dispatchEvent(new CustomEvent("tally:" + type, { detail, bubbles: true, composed: true }));
-  }
 }
 
 /** `<tally-reactions item kinds>`: a button for each of the kinds, or for all that the hub has. */
@@ -428,8 +434,11 @@ export function define(prefix = "tally") {
   const classes = { reactions: TallyReactions, button: TallyButton, count: TallyCount };
   for (const [name, Class] of Object.entries(classes)) {
     // A class is good for one name: each prefix gets its own.
-    if (!customElements.get(prefix + "-" + name)) customElements.define(prefix + "-" + name, class extends Class {});
+    const tag = prefix + "-" + name;
+    if (!customElements.get(tag)) customElements.define(tag, class extends Class {});
   }
 }
 
-define();
+// The first number that is formatted loads the browser's language data; the elements are made in a task after that.
+format(navigator.language);
+setTimeout(define);

@@ -15,6 +15,7 @@ from playwright.async_api import Browser, BrowserContext, async_playwright
 
 import hubs
 from hubs import Hub, OwnHub, defaults, running
+from tab import OpenTab, Tab
 from window import NewPerson, OpenWindow, Start, Window
 
 ARGUMENTS = [
@@ -101,3 +102,19 @@ async def window(start: Start, person: NewPerson) -> AsyncIterator[OpenWindow]:
     for opened in windows:
         assert opened.errors == []
         assert await opened.watched("violations") == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def tab(start: Start, person: NewPerson) -> AsyncIterator[OpenTab]:
+    """Opens a tab that is live: `await tab(url)` of a new person, `await tab(url, context)` of one who is there."""
+    tabs: list[Tab] = []
+
+    async def open_tab(url: str, context: BrowserContext | None = None, *, live: bool = True, **more: Any) -> Tab:
+        tabs.append(await Tab.open(context or await person(), url, **more))
+        if live:
+            await tabs[-1].live()
+        return tabs[-1]
+
+    yield open_tab
+    for opened in tabs:
+        assert opened.errors == []

@@ -1,104 +1,27 @@
-"""The SDK in Debian's Chromium against real hubs: tabs, the page cache, blocked sockets, sleep, offline, bad input."""
+"""The SDK in Debian's Chromium against real hubs: frames, blocked sockets, sleep, offline, bad input."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+import json
+import time
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, WebSocket
+from playwright.async_api import WebSocketRoute
 
 from fault_proxy import fault_proxy
 from hubs import SECONDS, OwnHub
+from tab import OpenTab
 from window import NewPerson, Start
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-PAGE = "/v1/config"  # any page of the hub's that may be kept; what is no-store, browsers keep out of their page caches
 NO_SOCKETS = """
 window.WebSocket = class {
   constructor() { setTimeout(() => this.onclose?.({ code: 1006 })); }
   close() {}
 };
 """
-
-
-class Tab:
-    """A page that has the SDK: `hub` is its connection, `states` what it was told of items, newest first."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.sockets = self.open_sockets = 0
-        self.lines: list[str] = []
-        self.errors: list[str] = []
-        page.on("websocket", self._note_socket)
-        page.on("console", lambda message: self.lines.append(message.text) if message.type == "warning" else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def _note_socket(self, socket: WebSocket) -> None:
-        self.sockets += 1
-        self.open_sockets += 1
-        socket.on("close", self._note_close)
-
-    def _note_close(self, _socket: WebSocket) -> None:
-        self.open_sockets -= 1
-
-    @classmethod
-    async def open(cls, context: BrowserContext, page_url: str, hub_url: str | None = None, options: str = "{}") -> Tab:
-        """A new tab at `page_url` whose SDK comes from there."""
-        tab = cls(await context.new_page())
-        await tab.page.goto(page_url + PAGE)
-        await tab.page.evaluate(
-            f"""async (url) => {{
-              const {{ connect }} = await import("/client/tallycast.js");
-              window.connect = connect;
-              window.hub = connect(url, {options});
-              window.states = {{}};
-              window.watch = (item, how) => hub.subscribe(item, (state) => (states[item] = state), how);
-              watch("post:1");
-            }}""",
-            hub_url or page_url,
-        )
-        return tab
-
-    async def until(self, condition: str, within_s: float = SECONDS) -> None:
-        """Wait for a condition in the page."""
-        await self.page.wait_for_function(condition, timeout=within_s * 1000, polling=50)
-
-    async def live(self) -> None:
-        """Wait until the numbers are there."""
-        await self.until("hub.status === 'live' && states['post:1']?.known")
-
-    async def shows(self, kind: str, count: int, mine: int | None = None, item: str = "post:1") -> None:
-        """Wait until this is what the page was last told."""
-        await self.until(f"(states['{item}']?.counts.{kind} ?? 0) === {count}")
-        if mine is not None:
-            await self.until(f"(states['{item}']?.mine.{kind} ?? 0) === {mine}")
-
-    async def react(self, kind: str, item: str = "post:1") -> Any:
-        """React, and wait for the answer."""
-        return await self.page.evaluate("([item, kind]) => hub.react(item, kind)", [item, kind])
-
-
-OpenTab = Callable[..., Awaitable[Tab]]
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def tab(person: NewPerson) -> AsyncIterator[OpenTab]:
-    """Opens a tab that is live: `await tab(url)` of a new person, `await tab(url, context)` of one who is there."""
-    tabs: list[Tab] = []
-
-    async def open_tab(url: str, context: BrowserContext | None = None, *, live: bool = True, **more: Any) -> Tab:
-        tabs.append(await Tab.open(context or await person(), url, **more))
-        if live:
-            await tabs[-1].live()
-        return tabs[-1]
-
-    yield open_tab
-    for opened in tabs:
-        assert opened.errors == []
 
 
 async def test_a_click_shows_in_its_own_frame_and_everywhere(hub: OwnHub, tab: OpenTab) -> None:
@@ -143,64 +66,54 @@ async def test_however_many_callers_a_page_has_one_socket(hub: OwnHub, tab: Open
             await asyncio.sleep(0.05)
 
 
-async def test_a_browsers_tabs_share_a_socket_which_another_takes_over(
+async def test_a_caller_is_called_once_a_frame_however_much_comes_in(
     hub: OwnHub, person: NewPerson, tab: OpenTab
 ) -> None:
     context = await person()
-    first = await tab(hub.http, context)
-    second = await tab(hub.http, context)
-    third = await tab(hub.http, context)
-    assert [first.sockets, second.sockets, third.sockets] == [1, 0, 0]
-    assert (await second.react("like"))["ok"]
-    await first.shows("like", 1, mine=1)
-    await third.shows("like", 1, mine=1)
-    await second.page.evaluate("void watch('post:2', { viewers: true })")
-    await second.until("states['post:2']?.viewers === 1")
-    await first.page.evaluate("watch('post:2')()")  # watched and let go of at once, beside who goes on watching
-    ben = await tab(hub.http)
-    await ben.react("love", "post:2")
-    await second.shows("love", 1, item="post:2")
+    lines: list[WebSocketRoute] = []
 
-    await first.page.close()
-    assert (await second.react("share"))["ok"]
-    await ben.shows("share", 1)
-    assert second.sockets + third.sockets == 1
-    await third.shows("share", 1)
-    await ben.react("love")
-    await third.shows("love", 1, mine=0)
+    def relay(line: WebSocketRoute) -> None:
+        line.connect_to_server()
+        lines.append(line)
+
+    await context.route_web_socket("**/v1/live", relay)
+    ada = await tab(hub.http, context)
+    await ada.page.evaluate(
+        """() => {
+          window.calls = [];
+          hub.subscribe("post:1", ({ v }) => calls.push([document.timeline.currentTime, v]));
+        }"""
+    )
+    for version in range(1, 301):
+        lines[0].send(json.dumps({"ev": "counts", "item": "post:1", "v": version, "counts": {"clap": version}}))
+    await ada.until("calls.at(-1)?.[1] === 300")
+    frames = [frame for frame, _ in await ada.page.evaluate("calls")]
+    assert len(frames) == len(set(frames)) < 300
 
 
-async def test_a_tab_that_leads_and_no_longer_answers_loses_the_lead(
+async def test_a_hub_that_says_when_to_come_back_is_left_alone_until_then(
     hub: OwnHub, person: NewPerson, tab: OpenTab
 ) -> None:
+    wait_s = 1.6  # without a word from the hub the first wait is half a second at most
     context = await person()
-    first = await tab(hub.http, context)
-    second = await tab(hub.http, context)
-    session = await context.new_cdp_session(first.page)
-    await session.send("Debugger.enable")
-    await session.send("Debugger.pause")  # a page that hangs: it still holds the lock
-    await second.page.evaluate("dispatchEvent(new Event('online'))")
-    assert (await second.react("like"))["ok"]
-    assert second.sockets == 1
-    await session.send("Debugger.disable")
-    await first.shows("like", 1, mine=1)
-    assert await first.page.evaluate("hub.status") == "live"
+    at_s: list[float] = []
 
+    async def relay(line: WebSocketRoute) -> None:
+        at_s.append(time.monotonic())
+        line.connect_to_server()
+        if len(at_s) == 1:
+            first.set_result(line)
 
-async def test_a_page_that_comes_back_from_the_page_cache_goes_on(
-    hub: OwnHub, chromium_with_page_cache: Browser, tab: OpenTab
-) -> None:
-    context = await chromium_with_page_cache.new_context()
-    ada, ben = await tab(hub.http, context), await tab(hub.http)
-    await ada.react("like")
-    await ada.page.evaluate("addEventListener('pageshow', (event) => (window.kept = event.persisted))")
-    await ada.page.goto(f"{hub.http}/v1/openapi.json")
-    await ben.react("like")
-    await ada.page.evaluate("history.back()")
-    await ada.until("window.kept")
-    await ada.shows("like", 2, mine=1)
-    await ada.react("love")
-    await ben.shows("love", 1)
+    first: asyncio.Future[WebSocketRoute] = asyncio.get_running_loop().create_future()
+    await context.route_web_socket("**/v1/live", relay)
+    ada = await tab(hub.http, context)
+    line = await first
+    said_s = time.monotonic()
+    line.send(json.dumps({"ev": "bye", "reason": "restart", "retry_after": wait_s}))
+    await line.close(code=1012)
+    await ada.until("hub.status === 'waiting'")
+    await ada.live()
+    assert at_s[1] - said_s >= wait_s
 
 
 async def test_where_sockets_are_blocked_it_listens_and_reacts_over_http(

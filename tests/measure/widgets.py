@@ -3,8 +3,9 @@
     PYTHONPATH=tests .venv/bin/python -m measure.widgets --seconds 10
 
 In Chromium, by its own performance APIs: CPU time of the main thread a second and widget (CDP's TaskDuration in thread
-ticks, what the same page takes without changes taken off), long tasks, and shifts of the layout. The reactions
-come from this process.
+ticks, which has style, layout and painting in it; what the same page takes without changes taken off), shifts of the
+layout, and long tasks: those of loading, beside those of the same page whose script does not come, and those of the
+changes. The reactions come from this process.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from threading import Thread
 from typing import Any
 
 import httpx
-from playwright.async_api import CDPSession, async_playwright
+from playwright.async_api import Browser, CDPSession, async_playwright
 
 from embedding import Embed, Site
 from hubs import Hub, defaults, running
@@ -56,23 +57,41 @@ async def _measure(hub: Hub, site: Site, seconds: int) -> None:
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=["--disable-gpu", *sandbox])
-        context = await browser.new_context(viewport={"width": 1280, "height": 1600})
-        await context.add_init_script(LONG_TASKS)
-        embed = await Embed.open(context, site)
+        without = await _open(browser, site, script=False)
+        await asyncio.sleep(1)
+        bare = await _long_tasks(without)
+        await without.page.context.close()
+        embed = await _open(browser, site, script=True)
+        context = embed.page.context
         await embed.is_live("tally-reactions")
         cdp = await context.new_cdp_session(embed.page)
         await cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
         await asyncio.sleep(2)
+        loading = await _long_tasks(embed)
         idle = await _work(cdp, asyncio.sleep(seconds))
         changes = await _changes(embed)
         hot = await _work(cdp, _react(hub, seconds))
         changes = await _changes(embed) - changes
-        long = await embed.page.evaluate("long")
+        changing = (await _long_tasks(embed))[len(loading) :]
         print(f"{changes / seconds:.1f} changes a second in each of {WIDGETS} widgets")
         for name in hot:
             print(f"{name:>20} {(hot[name] - idle[name]) / seconds / WIDGETS * 1000:7.3f} ms a second and widget")
-        print(f"long tasks: {[round(each) for each in long]} ms; shifts: {len(await embed.watched('shifts'))}")
+        print(f"long tasks: loading {loading} ms (without the script {bare}), changing {changing}")
+        print(f"shifts: {len(await embed.watched('shifts'))}")
         await browser.close()
+
+
+async def _open(browser: Browser, site: Site, *, script: bool) -> Embed:
+    context = await browser.new_context(viewport={"width": 1280, "height": 1600})
+    await context.add_init_script(LONG_TASKS)
+    if not script:
+        await context.route("**/client/*", lambda route: route.abort())
+    return await Embed.open(context, site)
+
+
+async def _long_tasks(embed: Embed) -> list[int]:
+    """All so far, in ms."""
+    return [round(each) for each in await embed.page.evaluate("long")]
 
 
 async def _changes(embed: Embed) -> int:

@@ -12,6 +12,7 @@ function prepare(snippet) {
   const button = find(snippet, "button", HTMLButtonElement);
   code.textContent = (code.textContent ?? "")
     .replace(/"(\.\.\/)?client\//g, `"${base}client/`)
+    .replace(/^demo\//gm, `${base}demo/`)
     .replace('new URL("..", import.meta.url)', `"${base}"`);
   button.addEventListener("click", async () => {
     try {

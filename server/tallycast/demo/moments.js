@@ -1,4 +1,4 @@
-import { connect } from "../client/tallycast.js";
+import { connect } from "../client/widget.js";
 
 const hub = connect(new URL("..", import.meta.url));
 

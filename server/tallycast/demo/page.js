@@ -1,6 +1,6 @@
 /** What the gallery, the wall and the overlay have in common: the hub, its state, its kinds, and things that float up. */
 
-import { connect } from "../client/tallycast.js";
+import { connect } from "../client/widget.js";
 
 /** @typedef {import("../client/tallycast.js").Kind} Kind */
 /** @typedef {import("../client/tallycast.js").Status} Status */

@@ -28,18 +28,43 @@ class Page {
   /** @param {boolean} identified the person has reacted on an earlier day */
   constructor(identified) {
     this.identified = identified;
-    this.session = internals.session({
+    this.session = this.open();
+    this.connect();
+  }
+
+  open() {
+    const session = internals.session({
       send: (message) => void this.hub.hears.push(/** @type {any} */ (structuredClone(message))),
       changed: (item, now) => void (now && this.check(item)),
       later: (act) => void this.timers.push(act),
       identify: () => void this.timers.push(() => this.identify()),
       renew: () => void this.timers.push(() => this.identify()),
       crowded: () => false,
-      report: ({ code }) => void this.reports.push(code),
+      report: (fault) => {
+        this.reports.push(fault.code);
+        return { ok: false, ...fault };
+      },
     });
-    Object.assign(this.session.kinds, KINDS);
-    for (const item of ITEMS) this.session.watch(item, item === "post:2", 1);
+    Object.assign(session.kinds, KINDS);
+    for (const item of ITEMS) session.watch(item, item === "post:2", 1);
+    return session;
+  }
+
+  /**
+   * The page is loaded again, and goes on with what had no answer yet. Nobody hears any more what becomes of it. As on
+   * any real wire, what is one's own comes before what changes.
+   */
+  reload() {
+    const kept = JSON.stringify(this.session.wishes());
+    this.cut();
+    this.timers = [];
+    this.results = [];
+    this.session = this.open();
+    this.session.resume(JSON.parse(kept));
     this.connect();
+    const greeting = this.hub.hears.length;
+    for (let i = 0; i < greeting; i += 1) this.hub.step();
+    while (this.hub.says.length) this.hear(0);
   }
 
   identify() {
@@ -187,6 +212,7 @@ const anything = fc.oneof(
   },
   { weight: 2, arbitrary: fault.map((f) => (/** @type {Page} */ page) => page.hub.step(f)) },
   { weight: 1, arbitrary: fc.constant((/** @type {Page} */ page) => page.cut()) },
+  { weight: 1, arbitrary: fc.constant((/** @type {Page} */ page) => page.reload()) },
   { weight: 4, arbitrary: fc.constant((/** @type {Page} */ page) => page.connect()) },
   {
     weight: 3,
@@ -239,4 +265,55 @@ test("what the same person does on another device is followed, at the latest whe
     ),
     { numRuns: RUNS },
   );
+});
+
+test("what the same person does on another device is shown as theirs at once", async () => {
+  const page = new Page(true);
+  page.companions = true;
+  await page.settle();
+  page.click("post:1", "clap", 2);
+  page.hub.react(OWN, "post:1", { kind: "like", value: 1, seq: Date.now() * 1000 });
+  page.hear(0);
+  assert.equal(page.session.state("post:1").mine.clap, 2, "a click of one's own has no answer yet, and stays");
+  await page.settle();
+  assert.deepEqual(page.session.state("post:1").mine, { like: 1, clap: 2 });
+  page.hub.react(OWN, "post:1", { kind: "dislike", value: 1, seq: Date.now() * 1000 + 1 });
+  const [newer] = page.hub.says;
+  page.hear(0);
+  assert.deepEqual(nonZero(page.session.state("post:1").mine), { dislike: 1, clap: 2 });
+  page.hub.react("ben", "post:1", { kind: "love", value: 1, seq: 1 });
+  page.hear(0);
+  page.take({ ...newer, ev: "counts", v: 1, mine: { like: 1 } });
+  assert.deepEqual(nonZero(page.session.state("post:1").mine), { dislike: 1, clap: 2 }, "what is older says nothing");
+  await page.expectTruth();
+});
+
+test("a reaction that an earlier page sent counts once, and one that it made offline is sent as it was", async () => {
+  for (const heard of [true, false]) {
+    const page = new Page(true);
+    await page.settle();
+    page.click("post:1", "share");
+    page.click("post:2", "clap", 3);
+    if (heard) page.hub.step();
+    page.reload();
+    await page.settle();
+    assert.deepEqual(page.hub.item("post:1").sums(), { share: 1 });
+    assert.deepEqual(page.hub.item("post:2").sums(OWN), { clap: 3 });
+    await page.expectTruth();
+    assert.deepEqual(page.session.wishes(), []);
+  }
+});
+
+test("a newer reaction stands although the earlier page had the later clock", async () => {
+  const page = new Page(true);
+  await page.settle();
+  const { now } = Date;
+  Date.now = () => now() + 60_000;
+  page.click("post:1", "like", 1);
+  Date.now = now;
+  page.reload();
+  page.click("post:1", "like", 0);
+  await page.settle();
+  assert.deepEqual(page.hub.item("post:1").sums(OWN), {});
+  await page.expectTruth();
 });

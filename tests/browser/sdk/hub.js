@@ -106,12 +106,15 @@ export class SimulatedHub {
     };
   }
 
-  /** Anybody's reaction. @param {string} actor @param {string} name @param {any} reaction */
-  react(actor, name, reaction) {
+  /**
+   * Anybody's reaction. Who reacts elsewhere than on this connection, and is its actor, is told what is theirs now.
+   * @param {string} actor @param {string} name @param {any} reaction @param {boolean} [here]
+   */
+  react(actor, name, reaction, here = false) {
     if (!this.item(name).apply(actor, reaction)) return;
     const viewers = this.watched.get(name);
-    if (viewers !== undefined)
-      this.says.push({ ev: "counts", ...this.row(name, false), ...(viewers && { viewers: this.viewers }) });
+    const row = this.row(name, actor === this.actor && !here);
+    if (viewers !== undefined) this.says.push({ ev: "counts", ...row, ...(viewers && { viewers: this.viewers }) });
   }
 
   /** Take the next message, or refuse it. @param {{code: string, retry_after?: number} | undefined} [fault] */
@@ -136,7 +139,7 @@ export class SimulatedHub {
       for (const name of items) this.watched.delete(name);
       this.says.push({ ev: "ok", ref });
     } else if (this.actor) {
-      this.react(this.actor, item, message);
+      this.react(this.actor, item, message, true);
       this.says.push({ ev: "ack", ref, ...this.row(item, true) });
     }
   }

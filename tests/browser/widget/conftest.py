@@ -35,11 +35,11 @@ def hub(start: Start, site: Site) -> OwnHub:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def embed(site: Site, person: NewPerson) -> AsyncIterator[OpenEmbed]:
+async def embed(site: Site, start: Start, person: NewPerson) -> AsyncIterator[OpenEmbed]:
     """Opens the site's page: `await embed()` as a new person, `await embed(context)` as one who is there.
 
-    When the test ends no page may have seen an error, a line from Tallycast in the console that the test has not taken
-    away, a violation of the policy, or a shift of its layout.
+    When the test ends, and the hub still runs, no page may have seen an error, a line from Tallycast in the console
+    that the test has not taken away, a violation of the policy, or a shift of its layout.
     """
     opened: list[Embed] = []
 

@@ -83,3 +83,83 @@ async def test_a_refused_reaction_is_taken_back_and_says_why(embed: OpenEmbed, h
     assert [error["code"] for error in await ada.told("tally:error")] == ["forbidden"]
     assert len(ada.warnings) == 1
     ada.warnings.clear()
+
+
+async def test_an_expired_token_is_one_line_that_says_so_and_numbers_and_page_stay_calm(
+    embed: OpenEmbed, hub: OwnHub, site: Site
+) -> None:
+    token = hub.token("u:42", ttl_s=-60)
+    site.body = "".join(
+        f'<div><tally-button id="{id}" item="post:1" kind="like" token="{token}">41</tally-button></div>'
+        for id in ("here", "other")
+    )
+    ada, ben = await embed(), await embed()
+    await ada.is_live()
+    await ada.shows("like", 0)  # it may look: the number is the hub's
+    await ada.button("like").click()
+    await expect(ada.page.locator("#here [role=status]")).to_contain_text("Not counted: ")
+    await ada.shows("like", 0)
+    assert {error["code"] for error in await ada.told("tally:error")} == {"token_expired"}
+    for each in (ada, ben):
+        await each.page.wait_for_function("() => told.some(({ code }) => code === 'token_expired')")
+        assert ["expired" in line and hub.http in line for line in each.warnings] == [True], each.warnings
+        each.warnings.clear()
+
+
+async def test_where_only_tokens_may_look_an_expired_one_leaves_the_last_number(
+    embed: OpenEmbed, start: Start, site: Site
+) -> None:
+    hub = start(origins=site.origin, viewing="token")
+    site.hub = hub.http
+    token = hub.token("u:42", ttl_s=-60)
+    site.body = f'<tally-button id="here" item="post:1" kind="like" token="{token}">41</tally-button>'
+    ada = await embed()
+    await ada.page.wait_for_function("() => told.some(({ type }) => type === 'tally:error')")
+    await ada.shows("like", 41)
+    assert ["token" in line for line in ada.warnings] == [True], ada.warnings
+    ada.warnings.clear()
+
+
+async def test_a_function_that_gets_tokens_is_asked_again_when_one_has_expired(
+    embed: OpenEmbed, hub: OwnHub, site: Site
+) -> None:
+    site.body = '<tally-button id="here" item="post:1" kind="like"></tally-button>'
+    ada = await embed()
+    await ada.page.evaluate(
+        """([old, good]) => {
+          window.asked = 0;
+          document.querySelector("#here").token = async () => (asked++ ? good : old);
+        }""",
+        [hub.token("u:42", ttl_s=-60), hub.token("u:42")],
+    )
+    await ada.is_live()
+    await ada.button("like").click()
+    ben = await embed()
+    await ben.shows("like", 1)
+    await ada.shows("like", 1)
+    await expect(ada.button("like")).to_have_attribute("aria-pressed", "true")
+    assert await ada.page.evaluate("asked") == 2
+
+
+@pytest.mark.parametrize("thrown", ["new Error('signed out')", "undefined"])
+async def test_a_function_that_gets_no_token_is_told_of_and_the_click_waits_for_one(
+    thrown: str, embed: OpenEmbed, hub: OwnHub, site: Site
+) -> None:
+    site.body = '<tally-button id="here" item="post:1" kind="like"></tally-button>'
+    ada = await embed()
+    await ada.page.evaluate(
+        """(good) => {
+          window.asked = 0;
+          document.querySelector("#here").token = () => {
+            if (asked++ < 3) throw THROWN;
+            return good;
+          };
+        }""".replace("THROWN", thrown),
+        hub.token("u:42"),
+    )
+    await ada.is_live()
+    await ada.button("like").click()
+    ben = await embed()
+    await ben.shows("like", 1)
+    assert ["(no_identity)" in line for line in ada.warnings] == [True], ada.warnings
+    ada.warnings.clear()

@@ -97,6 +97,18 @@ async def test_a_share_copies_the_pages_link_and_then_counts(
     assert await ada.page.evaluate("navigator.clipboard.readText()") == f"{site.origin}/post/2"
 
 
+async def test_where_the_system_can_share_it_does_and_then_counts(
+    embed: OpenEmbed, hub: OwnHub, person: NewPerson
+) -> None:
+    context = await person()
+    await context.add_init_script("navigator.share = async (data) => { window.shared = data; };")
+    ada = await embed(context)
+    await ada.is_live()
+    await ada.button("share").click()
+    await ada.shows("share", 1)
+    assert await ada.page.evaluate("shared") == {"title": "A post", "url": "https://www.example.com/post/1"}
+
+
 async def test_a_share_that_is_called_off_does_not_count(embed: OpenEmbed, hub: OwnHub, person: NewPerson) -> None:
     context = await person()
     await context.add_init_script("navigator.share = async () => { throw new DOMException('no', 'AbortError'); };")
