@@ -25,7 +25,7 @@ class Echo:
 
     def message(self, data: bytes) -> None:
         self.heard.append(data)
-        self.channel.write(frames.text(data))
+        self.channel.answer(frames.text(data))
 
     def pause(self) -> None:
         pass

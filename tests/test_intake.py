@@ -10,7 +10,7 @@ import pytest
 
 from tallycast.errors import Refused, Unavailable
 from tallycast.hub import Hub
-from tallycast.intake import MOST_IN_A_BATCH, MOST_WAITING, Intake
+from tallycast.intake import CROWD, MOST_IN_A_BATCH, MOST_WAITING, TURN, Intake
 from tallycast.kinds import Reaction
 from tallycast.metrics import Metrics
 from tallycast.store.base import Applied, Attendant, Outcome, Reading, Snapshot
@@ -184,3 +184,80 @@ async def test_when_the_store_fails_its_whole_batch_is_told_and_the_next_one_is_
 async def test_draining_with_nothing_under_way_is_done_at_once() -> None:
     intake, _, _ = make()
     await asyncio.wait_for(intake.drain(), 1)
+
+
+class Flood:
+    """Somebody who has reactions without end, and puts ten whenever it is listened to."""
+
+    def __init__(self, intake: Intake, asker: Asker) -> None:
+        self.intake = intake
+        self.asker = asker
+        self.held = False
+        self.said = 0
+
+    def hold(self) -> None:
+        assert not self.held
+        self.held = True
+
+    def release(self) -> None:
+        assert self.held
+        self.held = False
+        self.say()
+
+    def say(self) -> None:
+        for _ in range(10):
+            self.said += 1
+            crowded = self.intake.put(self.asker, self.said, like())
+        if crowded:
+            self.intake.hold(self)
+
+
+@pytest.mark.parametrize("error", [None, Unavailable("the disk is full")])
+async def test_who_brings_too_many_is_held_and_released_in_turn_as_batches_end(error: Unavailable | None) -> None:
+    intake, store, _ = make()
+    store.error = error
+    floods = [Flood(intake, Asker()) for _ in range(250)]
+    while not all(flood.held for flood in floods):
+        for flood in floods:
+            if not flood.held:
+                flood.say()
+    said = sum(flood.said for flood in floods)
+    assert said <= CROWD + 10 * len(floods)
+    await asyncio.sleep(0)
+    assert len(store.batches) == 1
+    before = said
+    for _ in range(2 * CROWD // TURN):  # the batch has left room, and that is made use of before it ends
+        await asyncio.sleep(0)
+        now = sum(flood.said for flood in floods)
+        assert now - before <= TURN + 10
+        before = now
+    assert CROWD <= now - MOST_IN_A_BATCH < CROWD + 10
+    assert max(flood.said for flood in floods) - min(flood.said for flood in floods) <= 10
+    store.go.set()
+    for flood in floods:
+        flood.say = lambda: None  # type: ignore[method-assign]
+    async with asyncio.timeout(5):
+        while any(flood.held for flood in floods):
+            await asyncio.sleep(0)
+        await intake.drain()
+    for flood in floods:
+        assert len(flood.asker.refusals if error else flood.asker.acks) == flood.said
+
+
+async def test_who_is_held_when_the_hub_drains_brings_nothing_more() -> None:
+    intake, store, _ = make()
+    flood = Flood(intake, Asker())
+    while not flood.held:
+        flood.say()
+    store.go.set()
+    await asyncio.wait_for(intake.drain(), 5)
+    assert flood.held
+    assert len(flood.asker.acks) == flood.said
+
+
+async def test_nobody_is_held_for_less_than_a_crowd() -> None:
+    intake, store, _ = make()
+    assert not any(intake.put(Asker(), 1, like()) for _ in range(CROWD - 1))
+    assert intake.put(Asker(), 1, like())
+    store.go.set()
+    await intake.drain()

@@ -16,6 +16,7 @@ class Socket:
 
     def __init__(self, keepalive: Keepalive) -> None:
         self.heard = True
+        self.held = False
         self.paused = False
         self.closing = False
         self.pings = 0
@@ -78,6 +79,17 @@ def test_who_is_not_heard_of_from_one_ping_to_the_next_is_cut() -> None:
     assert dead.pings == 1
     assert not alive.aborted
     assert len(keepalive) == 1
+
+
+def test_who_is_held_is_pinged_but_not_cut_as_its_pongs_are_not_read() -> None:
+    keepalive, _ = make(ping_s=5)
+    held = Socket(keepalive)
+    held.held = True
+    keepalive.add(held)
+    for second in range(20):
+        keepalive.sweep(float(second))
+    assert held.pings == 4
+    assert not held.aborted
 
 
 def test_no_pings_when_they_are_turned_off() -> None:

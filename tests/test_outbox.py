@@ -110,3 +110,29 @@ async def test_a_client_that_takes_nothing_at_all_is_given_up() -> None:
     outbox.write(b"x")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(run, 5)
+
+
+async def test_who_is_held_is_not_listened_to_until_it_is_released_and_reads_too() -> None:
+    outbox, client, _, run = make()
+    outbox.hold()
+    room = asyncio.create_task(outbox.room())
+    await turns()
+    assert not room.done()
+    client.reads.clear()
+    outbox.answer(b"z" * (HIGH_WATER_BYTES + 1))
+    outbox.release()
+    await turns()
+    assert not room.done(), "answers pile up"
+    outbox.hold()
+    client.reads.set()
+    await turns()
+    assert not room.done(), "it is held again"
+    outbox.release()
+    await asyncio.wait_for(room, 1)
+    outbox.hold()
+    room = asyncio.create_task(outbox.room())
+    await turns()
+    assert not room.done()
+    outbox.close(1000, "")
+    await asyncio.wait_for(room, 1)
+    await asyncio.wait_for(run, 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -23,6 +23,8 @@ log = logging.getLogger("tallycast.intake")
 
 MOST_WAITING = 100_000  # reactions: some seconds of work; beyond that a client is better told to come back
 MOST_IN_A_BATCH = 4_000  # so that acks and ticks have their turn
+CROWD = 2 * MOST_IN_A_BATCH  # that wait, from which on those who react are not listened to for a while
+TURN = 500  # that those who are released may add in one turn of the loop
 
 
 class Asker(Protocol):
@@ -37,6 +39,18 @@ class Asker(Protocol):
         ...
 
 
+class Listener(Protocol):
+    """What brings reactions and can be asked to wait."""
+
+    def hold(self) -> None:
+        """Bring nothing more until release()."""
+        ...
+
+    def release(self) -> None:
+        """The end of hold(); also where the connection has gone meanwhile."""
+        ...
+
+
 class Intake:
     """Collects reactions, hands them to the store in batches, answers the askers, tells the hub what moved."""
 
@@ -48,9 +62,14 @@ class Intake:
         self._waiting: list[tuple[Asker, int | None, Reaction]] = []
         self._since_s = 0.0  # when the first of those that wait came, or one before it
         self._committing: asyncio.Task[None] | None = None
+        self._held: deque[Listener] = deque()  # longest first
+        self._draining = False
 
-    def put(self, asker: Asker, ref: int | None, reaction: Reaction) -> None:
-        """Count `reaction` with the next batch. Raises Unavailable when too many wait already."""
+    def put(self, asker: Asker, ref: int | None, reaction: Reaction) -> bool:
+        """Count `reaction` with the next batch; whether who brought it is better held.
+
+        Raises Unavailable when too many wait already.
+        """
         if len(self._waiting) >= MOST_WAITING:
             raise Unavailable("too many reactions at once")
         if not self._waiting:
@@ -58,9 +77,16 @@ class Intake:
         self._waiting.append((asker, ref, reaction))
         if self._committing is None:
             self._committing = asyncio.get_running_loop().create_task(self._commit())
+        return len(self._waiting) >= CROWD
+
+    def hold(self, listener: Listener) -> None:
+        """Let it bring nothing more until fewer wait. It is held once at a time."""
+        listener.hold()
+        self._held.append(listener)
 
     async def drain(self) -> None:
-        """Wait until all that was put is answered."""
+        """Wait until all that was put is answered. From now on who is held stays so: the end is near."""
+        self._draining = True
         while self._committing is not None:
             await asyncio.wait([self._committing])
 
@@ -69,6 +95,8 @@ class Intake:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MOST_IN_A_BATCH], self._waiting[MOST_IN_A_BATCH:]
                 began_s, since_s = self._clock(), self._since_s
+                if self._held:  # soon: the store is asked first
+                    asyncio.get_running_loop().call_soon(self._release)
                 try:
                     applied = await self._store.apply([reaction for _, _, reaction in batch])
                 except Unavailable as unavailable:
@@ -83,6 +111,14 @@ class Intake:
                     self._metrics.ack_seconds.observe(self._clock() - since_s)
         finally:
             self._committing = None
+
+    def _release(self) -> None:
+        """Listen again to some of those who are held, a turn of the loop after the other until enough wait."""
+        enough = min(len(self._waiting) + TURN, CROWD)
+        while self._held and len(self._waiting) < enough and not self._draining:
+            self._held.popleft().release()
+        if self._held and len(self._waiting) < CROWD and not self._draining:
+            asyncio.get_running_loop().call_soon(self._release)
 
     def _answer(self, batch: list[tuple[Asker, int | None, Reaction]], applied: Applied) -> None:
         bodies: dict[int, bytes] = {}  # by identity: reactions share outcomes, and outcomes share snapshots

@@ -18,9 +18,10 @@ CLOSE_S = 2.0  # after our close frame, how long to wait for the peer's before t
 
 
 class Connection(Protocol):
-    """A socket on the fast lane. `heard`: whether anything came since it was last pinged."""
+    """On the fast lane. `heard`: whether anything came since it was last pinged. `held`: it is not listened to."""
 
     heard: bool
+    held: bool
     paused: bool
     closing: bool
     conversation: Conversation
@@ -114,7 +115,7 @@ class Keepalive:
             for connection in list(self._shares[self._turn]):
                 if connection.paused or connection.closing:
                     continue
-                if not connection.heard:
+                if not (connection.heard or connection.held):
                     connection.abort()
                     continue
                 connection.heard = False

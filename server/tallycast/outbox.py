@@ -29,6 +29,7 @@ class Outbox:
         self._frames: list[bytes] = []
         self._size_bytes = 0
         self._paused = False
+        self._held = False
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -42,17 +43,29 @@ class Outbox:
             if self._size_bytes > HIGH_WATER_BYTES and not self._paused:
                 self._pause()
 
+    answer = write  # each message is sent by itself here
+
+    def hold(self) -> None:
+        """Do not listen to the client until release()."""
+        self._held = True
+        self._make_room()
+
+    def release(self) -> None:
+        """The end of hold()."""
+        self._held = False
+        self._make_room()
+
     def close(self, code: int, reason: str) -> None:
         """End the connection after what was written before."""
         if self.closed is None:
             self.closed = code, reason
             self._wake.set()
-            self._room.set()
+            self._make_room()
             if self.conversation is not None:
                 self.conversation.gone()
 
     async def room(self) -> None:
-        """Wait until the client may be listened to again: not while answers to it pile up."""
+        """Wait until the client may be listened to again: not while answers to it pile up, or it is held."""
         await self._room.wait()
 
     async def run(self) -> None:
@@ -69,12 +82,18 @@ class Outbox:
                 return
             if self._paused:
                 self._paused = False
-                self._room.set()
+                self._make_room()
                 if self.conversation is not None:
                     self.conversation.resume()
 
     def _pause(self) -> None:
         self._paused = True
-        self._room.clear()
+        self._make_room()
         if self.conversation is not None:
             self.conversation.pause()
+
+    def _make_room(self) -> None:
+        if self.closed is None and (self._paused or self._held):
+            self._room.clear()
+        else:
+            self._room.set()

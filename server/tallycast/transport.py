@@ -36,6 +36,7 @@ class Lane(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_answers",
         "_fragments",
         "_keepalive",
         "_lost",
@@ -45,6 +46,7 @@ class Lane(asyncio.Protocol):
         "closing",
         "conversation",
         "heard",
+        "held",
         "paused",
         "transport",
         "write",
@@ -67,8 +69,10 @@ class Lane(asyncio.Protocol):
         self._rest = b""
         self._slow: SansIO | None = None
         self._fragments: tuple[bytearray, int] | None = None
+        self._answers: bytearray | None = None  # while a read is taken apart: to go out in one system call
         self.heard = True
         self.paused = False
+        self.held = False
         self.closing = False
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         self.conversation = converse(self)
@@ -80,8 +84,9 @@ class Lane(asyncio.Protocol):
         self.heard = True
         if self._rest:
             data, self._rest = self._rest + data, b""
+        self._answers = bytearray()
         at, end = 0, len(data)
-        while end - at >= 2 and (self.closing or not self.paused):
+        while end - at >= 2 and (self.closing or not (self.paused or self.held)):
             length = data[at + 1] - frames.MASKED
             if data[at] == frames.TEXT and 0 <= length <= 126 and end - at >= 6 and self._slow is None:
                 start = at + 6
@@ -104,6 +109,9 @@ class Lane(asyncio.Protocol):
             if not taken:
                 break
             at += taken
+        answers, self._answers = self._answers, None
+        if answers:
+            self.write(bytes(answers))
         if at < end and not self.transport.is_closing():
             self._rest = data[at:]
         if end >= LONG_READ_BYTES and not self.closing:
@@ -112,7 +120,7 @@ class Lane(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        if not self.paused:
+        if not (self.paused or self.held):
             self.transport.resume_reading()
 
     def _take_slowly(self, data: bytes, at: int) -> int:
@@ -153,7 +161,7 @@ class Lane(asyncio.Protocol):
                     return
         for words in slow.data_to_send():
             if words:
-                self.write(words)
+                self.answer(words)
             else:  # Sans-I/O's sign that this side is done
                 closed_by_peer = slow.close_rcvd is not None
                 self._hang_up()
@@ -198,12 +206,46 @@ class Lane(asyncio.Protocol):
         if self.closing:
             return
         self._keepalive.resume(self)
-        self.transport.resume_reading()
         self.conversation.resume()
+        self._listen_again()
+
+    def hold(self) -> None:
+        """Read nothing more until release(), not even what was received with the message that is being told."""
+        if not (self.held or self.closing):
+            self.held = True
+            self.transport.pause_reading()
+
+    def release(self) -> None:
+        """The end of hold(); also where the connection has gone meanwhile."""
+        self.held = False
+        self.heard = True  # it was not listened to
+        if not self.closing:
+            self._listen_again()
+
+    def _listen_again(self) -> None:
+        if self.paused or self.held or self.transport.is_closing():
+            return
+        self.transport.resume_reading()
         if self._rest:
             self.data_received(b"")
 
     # To the network
+
+    def answer(self, frame: bytes) -> None:
+        """Say `frame` after what was said before, at the latest when all that came with its question is taken apart."""
+        if self.closing:
+            return
+        if self._answers is None:
+            self.write(frame)
+            return
+        self._answers += frame
+        if len(self._answers) >= HIGH_WATER_BYTES:
+            self._say_answers()
+
+    def _say_answers(self) -> None:
+        if self._answers:
+            answers, self._answers = self._answers, bytearray()
+            self.write(bytes(answers))
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -217,7 +259,7 @@ class Lane(asyncio.Protocol):
         """Send a close frame and wait a little for the peer's; whatever else it sends is dropped."""
         if self.closing:
             return
-        self.write(frames.close(code, reason))
+        self.answer(frames.close(code, reason))
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -226,11 +268,12 @@ class Lane(asyncio.Protocol):
         The transport is not closed at once where the peer may still send: the kernel would answer that with a reset,
         and the close frame might be lost with it.
         """
+        self._say_answers()
         self.closing = True
         self.conversation.gone()
         self._slow = None
         self._keepalive.close(self, time.monotonic())
-        if self.paused:
+        if self.paused or self.held:
             self.transport.resume_reading()
 
     def abort(self) -> None:

@@ -27,10 +27,25 @@ MOST_READS = 32  # subscriptions of one viewer that wait for the store
 
 
 class Channel(Protocol):
-    """Where a conversation's words go: `write` takes whole WebSocket frames, close() ends the connection."""
+    """Where a conversation's words go, whole WebSocket frames, and what it says of the client's.
+
+    `write` says something at once. Not within Conversation.message(): what is said there is an answer().
+    """
 
     @property
     def write(self) -> Callable[[bytes], object]: ...
+
+    def answer(self, frame: bytes) -> None:
+        """Say `frame` after what was said before; it may go out together with other answers."""
+        ...
+
+    def hold(self) -> None:
+        """Tell the conversation of nothing more until release()."""
+        ...
+
+    def release(self) -> None:
+        """The end of hold(); also where the connection has gone meanwhile."""
+        ...
 
     def close(self, code: int, reason: str) -> None:
         """Say nothing more and close with a code of frames.CLOSE_CODES."""
@@ -131,7 +146,7 @@ class Viewer:
 
     def refused(self, ref: int | None, refusal: Refused) -> None:
         """A message is answered with an error; too many of the client's own making end the connection."""
-        self.write(wire.error(ref, refusal))
+        self.channel.answer(wire.error(ref, refusal))
         if not CODES[refusal.code].client_fault:
             return
         now_s = self.service.now_s()
@@ -148,7 +163,7 @@ class Viewer:
             raise Refused("bad_request", "auth needs a token")
         actor = self.service.identity.verify(token)
         self._become(actor)
-        self.write(wire.auth(ref, actor.name))
+        self.channel.answer(wire.auth(ref, actor.name))
 
     def _become(self, actor: Actor | None) -> None:
         before, self.actor = self.actor, actor
@@ -184,7 +199,7 @@ class Viewer:
         for item in items:
             hub.tell_viewers(self, item, wanted=curious)
         if actor is None and all(item.known for item in items):
-            self.write(wire.snapshot(ref, [item.body_for(self) for item in items]))
+            self.channel.answer(wire.snapshot(ref, [item.body_for(self) for item in items]))
             return
         self._reads += 1
 
@@ -208,7 +223,7 @@ class Viewer:
     def _unsubscribe(self, message: dict[str, Any], ref: int | None) -> None:
         names = set(wire.check_items(message.get("items")))
         self._unwatch([item for item in self.items if item.snapshot.item in names])
-        self.write(wire.ok(ref))
+        self.channel.answer(wire.ok(ref))
 
     def _unwatch(self, items: Collection[Item]) -> None:
         left = set(items)
@@ -226,10 +241,11 @@ class Viewer:
         item = wire.check_item(get("item"))
         reaction = self.service.kinds.reaction(item, actor.name, get("kind"), get("value"), get("id"), get("seq"))
         self.service.admit(actor, item)
-        self.service.intake.put(self, ref, reaction)
+        if self.service.intake.put(self, ref, reaction):
+            self.service.intake.hold(self.channel)
 
     def _ping(self, message: dict[str, Any], ref: int | None) -> None:
-        self.write(wire.pong(ref))
+        self.channel.answer(wire.pong(ref))
 
 
 OPS: dict[str, Callable[[Viewer, dict[str, Any], int | None], None]] = {
