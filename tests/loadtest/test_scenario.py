@@ -38,8 +38,8 @@ def test_five_scenarios_ship_and_say_what_they_are_like() -> None:
 def test_the_shipped_ones_have_what_their_names_promise() -> None:
     article, deploy, launch, livestream, soak = (load(name) for name in shipped())
     assert (article.viewers, article.items, article.distribution, article.rate_per_s) == (2000, 500, "zipf", 200)
-    assert (livestream.viewers, livestream.items, livestream.rate_per_s) == (3000, 1, 500)
-    assert (launch.viewers, launch.ramp_s) == (5000, 10)
+    assert (livestream.viewers, livestream.items, livestream.rate_per_s) == (2000, 1, 500)
+    assert (launch.viewers, launch.ramp_s) == (3000, 10)
     assert (deploy.viewers, deploy.rate_per_s) == (1000, 100)
     assert 0 < deploy.restart_at_s < deploy.duration_s
     assert soak.duration_s == 600
