@@ -72,6 +72,7 @@ class Embed:
         self.errors: list[str] = []
         self.sockets: list[WebSocket] = []
         self.sent: list[str] = []
+        self._answers_expected = True
         page.on("console", self._note_console)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("websocket", self._note_socket)
@@ -87,14 +88,16 @@ class Embed:
     def _note_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not NO_HUB.match(message.text):
             own = message.text.startswith("tallycast: ")
-            (self.warnings if own else self.errors).append(message.text)
+            if own or self._answers_expected or not NO_ANSWER.search(message.text):
+                (self.warnings if own else self.errors).append(message.text)
 
     def _note_socket(self, socket: WebSocket) -> None:
         self.sockets.append(socket)
         socket.on("framesent", lambda frame: self.sent.append(str(frame)))
 
     def expect_no_answers(self) -> None:
-        """The hub is none, or not for this site: what the browser itself says of that is no error of the page."""
+        """The hub is none, or not for this site: what the browser itself says of that, also later, is no error."""
+        self._answers_expected = False
         self.errors[:] = [error for error in self.errors if not NO_ANSWER.search(error)]
 
     def button(self, kind: str, element: str = "#here") -> Locator:
@@ -107,7 +110,7 @@ class Embed:
 
     async def is_live(self, element: str = "#here") -> None:
         """Wait until an element's buttons have their numbers and can be pressed."""
-        await expect(self.page.locator(f"{element} button:enabled")).not_to_have_count(0)
+        await expect(self.page.locator(f"{element} button:not([aria-disabled])")).not_to_have_count(0)
         await expect(self.page.locator(f"{element} [part=count]").first).not_to_have_text("–")
 
     async def watched(self, what: str) -> Any:

@@ -76,7 +76,7 @@ class Window:
     async def is_live(self) -> None:
         """Wait until the page has its numbers and a connection."""
         await self.state_is("live")
-        await expect(self.page.locator(".run button[part]:enabled")).not_to_have_count(0)
+        await expect(self.page.locator(".run button[part]:not([aria-disabled])")).not_to_have_count(0)
 
     def button(self, card: str, kind: str) -> Locator:
         """The reaction button of a card, `article`, `clap` or `video`."""

@@ -68,6 +68,9 @@
  * @property {(fault: Fault) => Result} report
  */
 
+/** This module among those on the page that hold an SDK: each keeps its own unanswered clicks. */
+const COPY = import.meta.url;
+
 /**
  * Seconds before reconnection `attempt` (0 is the first): full jitter, so that a restarted hub does not get everybody
  * back at once.
@@ -80,7 +83,7 @@ const delay = (attempt) => Math.random() * Math.min(20, 0.5 * 2 ** attempt);
  * @param {Host} host
  */
 function session({ send, changed, later, identify, renew, crowded, report }) {
-  /** @type {Record<string, Kind>} */ const kinds = Object.create(null);
+  /** @type {Record<string, Kind>} */ const kinds = {};
   /** @type {Map<string, Item>} */ const items = new Map();
   /** @type {Map<unknown, About>} */ const asked = new Map();
   /** @type {string | null} who we are on this connection */ let actor = null;
@@ -190,7 +193,8 @@ function session({ send, changed, later, identify, renew, crowded, report }) {
       if (!watch && !wish) items.delete(name);
       if (!wish || wish.ref > 0) continue;
       const { ref: _, settle: __, ...said } = wish;
-      if (actor) wish.ref = ask({ op: "react", ...said }, { wish });
+      // A `unique` kind counts people without identity, too: for that nobody needs a visitor's name.
+      if (actor || (!authenticating && /q/.test(kinds[said.kind]?.rule ?? ""))) wish.ref = ask({ op: "react", ...said }, { wish });
       else if (!authenticating) identify();
     }
     lists.forEach(tell);
@@ -600,7 +604,7 @@ function connection(base, token, visitor) {
     name = `tallycast ${base} ${token ? JSON.stringify([sub, items]) : visitor}`;
     if (first) {
       try {
-        const [at, wishes] = JSON.parse(sessionStorage.getItem(name) ?? "");
+        const [at, wishes] = JSON.parse(sessionStorage.getItem(name + COPY) ?? "");
         if (Date.now() - at < day_ms) talk.resume((keeps = wishes));
       } catch {
         // There is nothing.
@@ -623,7 +627,7 @@ function connection(base, token, visitor) {
   const keep = () => {
     const wishes = talk.wishes().slice(-50);
     try {
-      if (wishes[0] || keeps) sessionStorage.setItem(name, JSON.stringify([Date.now(), wishes]));
+      if (wishes[0] || keeps) sessionStorage.setItem(name + COPY, JSON.stringify([Date.now(), wishes]));
       keeps = wishes[0];
     } catch {
       // Blocked or full: it is not kept.
@@ -806,6 +810,7 @@ function connection(base, token, visitor) {
     base,
     token,
     visitor,
+    who,
     users: 0,
     bus,
     talk,
@@ -829,7 +834,7 @@ function connection(base, token, visitor) {
   };
 }
 
-const NEEDS_TOKEN = { code: "unauthenticated", message: "needs a token: give connect() one" };
+const NEEDS_TOKEN = { code: "unauthenticated", message: "needs a token" };
 /** @type {Result & Fault} */ const CLOSED = { ok: false, code: "closed", message: "closed" };
 /** @type {Set<ReturnType<typeof connection>>} */ const connections = new Set();
 /** @type {Set<string>} what the console has been told */ const warned = new Set();
@@ -963,5 +968,13 @@ const fresh = (token) => (claims(token).exp > Date.now() / 1000 + 5 ? token : nu
 /** 128 random bits. Not crypto.randomUUID(): pages without TLS (a phone in the same network) do not have it. */
 const uniqueId = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
+/** What poll.js takes of this module besides: the connection that such callers share, and how to ask. @internal */
+export const backstage = {
+  /** @param {Hub} hub @param {Token | undefined} token */
+  connection: (hub, token) =>
+    [...connections].find((other) => other.base === hub.url + "v1/" && other.token === token && other.visitor),
+  fetchJson,
+};
+
 /** For the tests of this module; no part of what it promises. @internal */
-export const internals = { session };
+export const internals = { delay, session };

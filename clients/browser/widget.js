@@ -45,10 +45,12 @@ sheet.replaceSync(`
 [part=group]{display:flex;flex-wrap:wrap;gap:var(--tally-gap,.5rem);min-height:var(--s)}
 [part=group]:empty::before{content:"\\200b";line-height:var(--s)}
 button{all:unset;box-sizing:border-box;display:flex;align-items:center;height:var(--s);padding:0 .7em;border:1px solid var(--tally-border,color-mix(in srgb,currentColor 20%,transparent));border-radius:var(--tally-radius,99px);background:var(--tally-background,color-mix(in srgb,currentColor 5%,transparent));font-weight:600;cursor:pointer;touch-action:manipulation}
-button:hover{background:color-mix(in srgb,currentColor 12%,transparent)}
+@media(prefers-reduced-motion:no-preference){button{transition:.1s}}
+button:hover{border-color:initial}
 button:focus-visible{outline:3px solid var(--tally-focus,var(--a));outline-offset:2px}
-button:disabled{cursor:default;opacity:.6}
-[part][aria-pressed=true],.seen{border-color:var(--a);background:var(--a);color:var(--tally-on-accent,light-dark(#fff,#17154a))}
+button:active,button[aria-disabled]{opacity:.6}
+button[aria-disabled]{cursor:default}
+[part][aria-pressed=true],.seen{border-color:var(--a);background:var(--a);color:var(--tally-on-accent,light-dark(#fff,#17154a));forced-color-adjust:none}
 [part=icon]{position:relative;width:1.4em;font-size:1.15em;line-height:1.2;text-align:center}
 ::slotted(*){display:block;width:1.2em;height:1.2em;margin:auto}
 [part~=count]{display:inline-block;width:var(--tally-count-width,var(--w));line-height:1.5;text-align:center;direction:ltr}
@@ -60,9 +62,7 @@ b::before{content:attr(data-old);position:absolute;top:-100%}
 b.down::before{top:100%}
 [part=float]{position:absolute;inset:0;opacity:0;pointer-events:none}
 [part=note]{position:absolute;bottom:calc(100% + .5rem);margin:0;clip-path:inset(50%)}
-.seen{z-index:1;clip-path:none;width:max-content;max-width:min(20rem,80vw);padding:.5rem;border-radius:.5rem;font-size:.875rem;white-space:normal;overflow-wrap:anywhere}
-@media(prefers-reduced-motion:no-preference){button{transition:background-color .15s,scale .15s}button:active{scale:.95}}
-@media(forced-colors:active){[aria-pressed=true]{forced-color-adjust:none;background:Highlight;color:HighlightText}}
+.seen{z-index:1;clip-path:none;width:max-content;max-width:min(20rem,80vw);padding:.5rem;border-radius:.5rem;white-space:normal;overflow-wrap:anywhere}
 `);
 
 /** @typedef {{full: Intl.NumberFormat, compact: Intl.NumberFormat, room: string}} Format `room`: of the longest number */
@@ -115,8 +115,8 @@ function float(icon, image) {
   floats++;
   const floating = make("span", "float", image);
   icon.append(floating);
-  const transform = ["none", `translate(${Math.random() * 2 - 1}em,-3em)scale(1.3)`];
-  floating.animate({ transform, opacity: [1, 0] }, { duration: 1100, easing: "ease-out" }).onfinish = () => {
+  const transform = ["none", `translate(${Math.random() - 0.5}em,-3em)`];
+  floating.animate({ transform, opacity: [1, 0] }, { duration: 1000, easing: "ease-out" }).onfinish = () => {
     floating.remove();
     floats--;
   };
@@ -142,9 +142,11 @@ function control(name, kind, { compact, full, room }, image, click) {
   };
   count.style.setProperty("--w", room);
   slot.name = name;
-  if (click) root.onclick = click;
-  else root.role = "img";
-  root.toggleAttribute("disabled", !kind);
+  if (click) {
+    root.onclick = click;
+    // Not `disabled`: Tab must find the button, which makes the element come near and learn its kinds.
+    if (!kind) root.ariaDisabled = "true";
+  } else root.role = "img";
   root.onfocus = root.onblur = call;
   return {
     root,
@@ -153,7 +155,7 @@ function control(name, kind, { compact, full, room }, image, click) {
       if (value === before && mine === own && root.title) return false;
       shown = value;
       own = mine;
-      if (click && rule === "toggle") root.ariaPressed = String(own > 0);
+      if (click && rule === "toggle") root.ariaPressed = `${own > 0}`;
       root.part.toggle("mine", own > 0);
       const fast = performance.now() - changed < FAST_MS;
       // While somebody is on the button its name stays as it was read out, unless it is their doing.
@@ -233,7 +235,8 @@ function live(element) {
 
   /** @param {string} name */
   const click = async (name) => {
-    const max = kinds?.[name]?.max;
+    if (!kinds?.[name]) return;
+    const { max } = kinds[name];
     if (max && state?.mine[name] === max) return say(`${max}/${max}`, true);
     const shared = name === "share" && (await share());
     if (shared === undefined) return;
@@ -253,7 +256,7 @@ function live(element) {
     const bare = element instanceof TallyCount;
     const group = make("div", bare ? "" : "group");
     controls.clear();
-    for (const name of element.names(Object.keys(all))) {
+    for (const name of element.names(Object.keys(all).filter((name) => /gg|nt/.test(/** @type {Kind} */ (all[name]).rule)))) {
       const made = control(
         name,
         all[name],
@@ -263,7 +266,7 @@ function live(element) {
       );
       const written = element.querySelector(`[data-kind="${name}"]`) ?? element;
       const text = written.getAttribute("value") ?? written.textContent ?? "";
-      made.show(/^\s*\d[\d.,'’\s]*$/.test(text) ? Number(text.replace(/\D/g, "")) : undefined);
+      made.show(/^\s*\d[\d.,'’\s]*$/.test(text) ? +text.replace(/\D/g, "") : undefined);
       controls.set(name, made);
       group.append(made.root);
     }
@@ -287,7 +290,9 @@ function live(element) {
     const all = (await hub?.kinds) ?? {};
     if (hub !== asked || kinds || !Object.keys(all)[0]) return;
     kinds = all;
+    const focused = /** @type {string} */ (shadow.activeElement?.part[1]); // or nothing
     build();
+    controls.get(focused)?.root.focus();
     for (const name of controls.keys()) {
       if (!kinds[name] && name !== "viewers") void hub?.react(element.item, name); // it says what is wrong
     }

@@ -29,7 +29,7 @@ async def wake_all(page: Page) -> None:
     """Scroll through the page, so that all its elements have come near the viewport, and back."""
     for part in ("#video", "#cards", "#themes", "#screens", "#article"):
         await page.locator(part).scroll_into_view_if_needed()
-        await expect(page.locator(f"{part} button[part]:disabled").first).not_to_be_in_viewport()
+        await expect(page.locator(f"{part} button[aria-disabled]").first).not_to_be_in_viewport()
 
 
 async def test_everything_works_from_the_keyboard(hub: OwnHub, window: OpenWindow) -> None:

@@ -246,7 +246,7 @@ async def test_bad_input_is_one_line_on_the_console_each(start: Start, hub: OwnH
         {},
     ]
     assert len(ada.lines) == len(set(ada.lines)), ada.lines
-    for part in ("not://a hub", '"post 1"', "nope", "clap", "expired", "token: give connect", "not_found"):
+    for part in ("not://a hub", '"post 1"', "nope", "clap", "expired", "needs a token", "not_found"):
         assert any(part in line for line in ada.lines), (part, ada.lines)
 
 

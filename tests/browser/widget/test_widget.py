@@ -148,6 +148,27 @@ async def test_only_what_is_near_the_viewport_is_watched(embed: OpenEmbed, hub: 
     await eventually(lambda: subscribed(ada) == {"post:2"})
 
 
+async def test_tab_finds_what_is_far_below_and_the_button_keeps_its_focus_while_it_wakes_up(
+    embed: OpenEmbed, hub: OwnHub, site: Site
+) -> None:
+    await react(hub, "u:1", "dislike")
+    site.body = (
+        '<a id="before" href="#">Above</a>'
+        '<div class="far"><tally-reactions id="far" item="post:1" kinds="like,dislike"></tally-reactions></div>'
+    )
+    ada = await embed()
+    like, dislike = ada.button("like", "#far"), ada.button("dislike", "#far")
+    await expect(like).to_have_attribute("aria-disabled", "true")
+    assert subscribed(ada) == set()
+    await ada.page.locator("#before").focus()
+    await ada.page.keyboard.press("Tab")
+    await ada.page.keyboard.press("Tab")
+    await ada.is_live("#far")
+    await expect(dislike).to_be_focused()
+    await ada.page.keyboard.press("Space")
+    await ada.shows("dislike", 2, "#far")
+
+
 async def test_how_many_watch_is_a_number_like_others(embed: OpenEmbed, hub: OwnHub, site: Site) -> None:
     site.body = '<tally-count id="here" item="post:1" kind="viewers"></tally-count>'
     ada = await embed()
