@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from filling import OPINION
+from places import Place
 from redis_servers import RedisServer, redis_cluster, redis_sentinels, redis_single, single
 from tallycast.kinds import Kinds, parse
 from tallycast.store import open_store
-from tallycast.store.base import Store
+from tallycast.store.base import OpenStore
 
 __all__ = ["redis_cluster", "redis_sentinels", "redis_single"]  # fixtures of these tests
 
-Opening = Callable[[], Store]
+Opening = Callable[[], OpenStore]
 
 KINDS_TOML = f"""{OPINION}[up]
 rule = "toggle"
@@ -63,16 +64,28 @@ def valkey_8_single() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(params=list(STORES))
-def opening(request: pytest.FixtureRequest, tmp_path: Path, kinds: Kinds) -> Opening:
-    """Opens the test's own store; again after it was closed, with what was in it."""
-    servers = STORES[request.param]
-    url = f"sqlite:///{tmp_path / 'tally.db'}" if servers is None else request.getfixturevalue(servers).url
-    return lambda: open_store(url, kinds, prefix=f"{tmp_path.name}:")
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that names no places of its own is for the PLACES of its module, else for all stores."""
+    named = any(mark.args[0] == "place" for mark in metafunc.definition.iter_markers("parametrize"))
+    if "place" in metafunc.fixturenames and not named:
+        metafunc.parametrize("place", getattr(metafunc.module, "PLACES", list(STORES)), indirect=True)
 
 
 @pytest.fixture
-async def store(opening: Opening) -> AsyncIterator[Store]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    servers = STORES[request.param]
+    url = f"sqlite:///{tmp_path / 'tally.db'}" if servers is None else request.getfixturevalue(servers).url
+    return Place(url, f"{tmp_path.name}:")
+
+
+@pytest.fixture
+def opening(place: Place, kinds: Kinds) -> Opening:
+    """Opens the test's own store; again after it was closed, with what was in it."""
+    return lambda: open_store(place.url, kinds, prefix=place.prefix)
+
+
+@pytest.fixture
+async def store(opening: Opening) -> AsyncIterator[OpenStore]:
     opened = opening()
     yield opened
     await opened.close()

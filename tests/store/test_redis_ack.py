@@ -16,8 +16,8 @@ from tallycast.errors import ConfigError, Unavailable
 from tallycast.kinds import Kinds, Reaction
 from tallycast.store import open_store
 from tallycast.store.base import Store
+from tallycast.store.redis import line as redis_line
 from tallycast.store.redis import servers as redis_servers
-from tallycast.store.redis import store as redis_store
 
 POST, ANN = "post:1", "u:ann"
 LOVE = Reaction(POST, ANN, "love", 1)
@@ -49,7 +49,7 @@ def waits(server: RedisServer) -> int:
 
 async def refused(store: Store, *batch: Reaction) -> None:
     """The batch is not acknowledged although Redis is there."""
-    await asyncio.sleep(redis_store.REST_S)  # until the store comes to Redis again
+    await asyncio.sleep(redis_line.REST_S)  # until the store comes to Redis again
     with pytest.raises(Unavailable, match="could not make it safe"):
         await store.apply(batch)
 
@@ -61,7 +61,7 @@ async def refused(store: Store, *batch: Reaction) -> None:
 async def test_a_repeated_reaction_waits_for_the_replica_too(
     program: str, kinds: Kinds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_store, "REPLICA_S", 0.1)
+    monkeypatch.setattr(redis_line, "REPLICA_S", 0.1)
     monkeypatch.setattr(redis_servers, "RETRY_S", 0.2)
     with pair(program) as (primary, replica):
         store = open_store(primary.url, kinds, ack="replica")
@@ -108,7 +108,7 @@ async def test_each_batch_waits_for_the_disk_once_also_when_it_is_repeated(disk:
 async def test_what_does_not_come_to_the_disk_is_not_acknowledged_nor_is_its_repetition(
     disk: RedisServer, kinds: Kinds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_store, "DISK_S", 0.1)
+    monkeypatch.setattr(redis_line, "DISK_S", 0.1)
     monkeypatch.setattr(redis_servers, "RETRY_S", 0.2)
     store = open_store(disk.url, kinds, ack="disk", prefix="never:")
     await taken(store, LOVE)

@@ -36,12 +36,10 @@ def with_user(url: str) -> str:
 
 
 @pytest.mark.parametrize(("database", "more"), [("", []), ("/1", ["&1/tallycast:*"])])
-async def test_the_rule_for_servers_is_enough_on_one(
-    database: str, more: list[str], kinds: Kinds, tmp_path: Path
-) -> None:
+async def test_the_rule_for_servers_is_enough_on_one(database: str, more: list[str], tmp_path: Path) -> None:
     with single() as server:
         let_in([server], rules()[0] + more)
-        await take_main_path(with_user(server.url) + database, kinds, tmp_path)
+        await take_main_path(with_user(server.url) + database, tmp_path)
 
 
 async def test_the_rule_with_what_it_takes_more_is_enough_for_an_ack_of_the_disk(kinds: Kinds) -> None:
@@ -57,19 +55,19 @@ async def test_the_rule_with_what_it_takes_more_is_enough_for_an_ack_of_the_disk
             await store.close()
 
 
-async def test_the_rule_for_servers_is_enough_on_a_cluster(kinds: Kinds, tmp_path: Path) -> None:
+async def test_the_rule_for_servers_is_enough_on_a_cluster(tmp_path: Path) -> None:
     with cluster() as nodes:
         let_in(nodes.servers, rules()[0])
-        await take_main_path(with_user(nodes.url), kinds, tmp_path)
+        await take_main_path(with_user(nodes.url), tmp_path)
 
 
-async def test_both_rules_are_enough_behind_sentinels(kinds: Kinds, tmp_path: Path) -> None:
+async def test_both_rules_are_enough_behind_sentinels(tmp_path: Path) -> None:
     with sentinels() as watched:
         of_servers, of_sentinels = rules()
         let_in(watched.servers, of_servers)
         let_in(watched.watchers, of_sentinels)
         url = f"{with_user(watched.url)}?sentinel_username=tallycast&sentinel_password={ENCODED}"
-        await take_main_path(url, kinds, tmp_path)
+        await take_main_path(url, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+import orjson
 import pytest
 import redis
 
@@ -18,6 +19,7 @@ from redis_servers import RedisServer
 from tallycast.kinds import Kinds, Reaction, Said, parse
 from tallycast.store import open_store
 from tallycast.store.base import Applied
+from tallycast.store.records import CHANGES
 from tallycast.store.redis import batch as redis_batch
 from tallycast.store.redis.keys import HEADER, Keys, make_header, parse_header, parse_record
 
@@ -42,6 +44,12 @@ max = 50
 rule = "event"
 [download]
 rule = "event"
+[view]
+rule = "unique"
+[stars]
+rule = "rating"
+[comments]
+rule = "external"
 """
 BATCHES = 120
 IDS = 12
@@ -57,7 +65,13 @@ TASTES = {
     "u:sharer": ("share",),
     "u:lone": ("single", "clap"),
     "u:fan": ("like", "download"),
+    "u:viewer": ("view",),
+    "u:rater": ("stars-1", "stars-2", "stars-5"),
+    "u:voter-of-polls": ("option-1", "option-2", "option-10", "choice-3"),
+    "~u:passer-by": ("view",),
+    "~start": (),
 }
+MOST_GIVEN = 3_000
 
 
 class Oracle:
@@ -88,7 +102,7 @@ class Oracle:
 
     def mine(self, item: str, actor: str) -> dict[str, int]:
         said = self.says.get(item, {}).get(actor, {})
-        return {kind: value for kind, (value, _) in said.items() if value and self.kinds[kind].rule != "event"}
+        return {kind: value for kind, (value, _) in said.items() if value and kind in self.kinds.personal}
 
     def judge(self, batch: Sequence[Reaction], applied: Applied, *, divided: bool) -> None:
         """Compare what the store says of a batch, which is counted here now. Where it was `divided` counts may have
@@ -114,10 +128,14 @@ class Oracle:
         assert {kind: n for kind, n in counts.items() if n} == self.counts(item)
         said = {actor.decode(): parse_record(record, list(counts)) for actor, record in stored.items()}
         expected = {
-            actor: {kind: says for kind, says in by_kind.items() if says != (0, 0)}
+            actor: {kind: says for kind, says in by_kind.items() if says != (0, 0) and self.recorded(actor, kind)}
             for actor, by_kind in self.says.get(item, {}).items()
         }
         assert said == {actor: by_kind for actor, by_kind in expected.items() if by_kind}
+
+    def recorded(self, actor: str, kind: str) -> bool:
+        """Whether Redis keeps who said it."""
+        return self.kinds[kind].rule != "unique" or actor == f"~start:{kind}"
 
 
 class Crowd:
@@ -138,6 +156,12 @@ class Crowd:
         kind = self.kinds[chance.choice(TASTES[sort] or list(self.kinds))]
         actor = f"{sort}-{chance.randrange(OF_A_SORT)}"
         item = chance.choice(("post:never", "post:always", "post:mixed"))
+        if sort == "~start" or kind.rule == "external":
+            return self.kinds.given(item, chance.choice(list(self.kinds.shown.keys() - {"stars"})), self._number())
+        if kind.rule == "event" and chance.random() < 0.1:  # as it is imported
+            return Reaction(item, actor, kind.name, self._number())
+        if kind.rule == "unique":
+            return Reaction(item, actor, kind.name, 1)
         if kind.rule == "event":
             return Reaction(item, actor, kind.name, 1, chance.choice((0, self.now)), f"id-{chance.randrange(IDS):08}")
         self.now += chance.randrange(3) > 0
@@ -145,6 +169,9 @@ class Crowd:
         if item == "post:always" or (item == "post:mixed" and chance.random() < 0.5):
             seq = self.now + chance.choice((0, chance.randrange(LATE)))
         return Reaction(item, actor, kind.name, chance.choice((0, 1, chance.randint(0, kind.max or 1))), seq)
+
+    def _number(self) -> int:
+        return self.chance.choice((0, 1, self.chance.randrange(MOST_GIVEN)))
 
 
 @pytest.mark.parametrize("at_once", [5, redis_batch.CALL_REACTIONS])
@@ -182,4 +209,22 @@ async def test_what_is_set_and_taken_back_with_one_seq_still_guards_its_rival(re
     ):
         oracle.judge(batch, await store.apply(batch), divided=False)
     assert oracle.mine("post:1", "u:bob") == {}
+    await store.close()
+
+
+async def test_all_that_moved_is_in_the_journal_of_changes(redis_single: RedisServer) -> None:
+    kinds = parse(RULES, "kinds of the oracle")
+    crowd = Crowd(kinds, 11)
+    store = open_store(redis_single.url, kinds, prefix="oracle-changes:")
+    versions: dict[str, int] = {}
+    for _ in range(BATCHES):
+        versions |= {item: v for item, v, _ in (await store.apply(crowd.batch())).changed}
+    sums: dict[str, Counter[str]] = {item: Counter() for item in versions}
+    for entry in await store.journal.after(CHANGES, "", limit=BATCHES * 10):
+        for item, v, by in orjson.loads(entry.body):
+            assert 0 not in by.values()
+            sums[item].update(by)
+            assert v <= versions[item]
+    for item, snapshot in (await store.read(list(versions), [])).snapshots.items():
+        assert {kind: n for kind, n in sums[item].items() if n} == snapshot.counts
     await store.close()

@@ -160,7 +160,7 @@ async def test_sentinels_with_a_password_of_their_own(
         requirepass=of_servers, masterauth=of_servers, of_sentinels={"requirepass": of_sentinels}
     ) as watched:
         url = watched.url.replace("://", f"://:{OF_SERVERS}@")
-        await take_main_path(f"{url}?sentinel_password={OF_SENTINELS}", kinds, tmp_path)
+        await take_main_path(f"{url}?sentinel_password={OF_SENTINELS}", tmp_path)
         for wrong in (url, f"{url}?sentinel_password={OF_SERVERS}"):
             assert "user or password at the sentinels: end the URL with ?sentinel_password" in refusal(wrong, kinds)
         assert "password: correct them" in refusal(f"{watched.url}?sentinel_password={OF_SENTINELS}", kinds)

@@ -16,7 +16,7 @@ from redis_servers import Cluster, RedisServer, Sentinels, cluster, free_port, s
 from tallycast.errors import ConfigError, Unavailable
 from tallycast.kinds import Kinds, Reaction, Said
 from tallycast.store import open_store
-from tallycast.store.base import Store
+from tallycast.store.base import OpenStore, Store
 from tallycast.store.redis.keys import HEADER, MOST_VALUE, Keys, make_header, make_record, parse_header, parse_record
 
 POST, VIDEO, ANN, BOB = "post:1", "video:2", "u:ann", "u:bob"
@@ -32,7 +32,7 @@ def server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-async def own(server: RedisServer, kinds: Kinds) -> AsyncIterator[Store]:
+async def own(server: RedisServer, kinds: Kinds) -> AsyncIterator[OpenStore]:
     """A store on that server."""
     store = open_store(server.url, kinds)
     yield store
@@ -255,6 +255,22 @@ async def test_counts_are_the_sums_of_what_hubs_let_people_say(server: RedisServ
         assert snapshots[0] == snapshots[1]
     for store in stores:
         await store.close()
+
+
+async def test_who_goes_through_all_items_sees_all_though_redis_was_started_again(
+    server: RedisServer, own: OpenStore
+) -> None:
+    items = {f"post:{number}" for number in range(200)}
+    await own.apply([Reaction(item, ANN, "love", 1) for item in items])
+    seen, cursor = await own.moderation.items("post:", "", 20)
+    server.stop()
+    await asyncio.to_thread(server.start)
+    await taken(own, LOVE)
+    names = {snapshot.item for snapshot in seen}
+    while cursor:
+        page, cursor = await own.moderation.items("post:", cursor, 20)
+        names |= {snapshot.item for snapshot in page}
+    assert names == items
 
 
 async def test_events_of_one_actor_on_one_item_are_counted_as_far_as_there_is_room(

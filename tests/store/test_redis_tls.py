@@ -67,13 +67,11 @@ def refusal(url: str, kinds: Kinds) -> str:
 
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("servers", [single, sentinels, cluster])
-async def test_the_main_path_works_over_tls(
-    servers: Any, certified: Callable[..., Conf], kinds: Kinds, tmp_path: Path
-) -> None:
+async def test_the_main_path_works_over_tls(servers: Any, certified: Callable[..., Conf], tmp_path: Path) -> None:
     running: AbstractContextManager[Any] = servers(**certified("127.0.0.1"))
     with running as own:
         assert own.url.startswith("rediss")
-        await take_main_path(own.url, kinds, tmp_path)
+        await take_main_path(own.url, tmp_path)
 
 
 @pytest.mark.usefixtures("trusted")

@@ -10,17 +10,16 @@ import pytest
 
 from main_path import take_main_path
 from redis_servers import cluster, sentinels, single
-from tallycast.kinds import Kinds
 
 
 @pytest.mark.parametrize(
     ("servers", "program"),
     [(single, "redis-8"), (single, "valkey-8"), (sentinels, "valkey-8"), (cluster, "redis-8"), (cluster, "valkey-8")],
 )
-async def test_the_main_path_works_on_later_servers(servers: Any, program: str, kinds: Kinds, tmp_path: Path) -> None:
+async def test_the_main_path_works_on_later_servers(servers: Any, program: str, tmp_path: Path) -> None:
     running: AbstractContextManager[Any] = servers(program=program)
     with running as own:
-        await take_main_path(own.url, kinds, tmp_path)
+        await take_main_path(own.url, tmp_path)
 
 
 def test_the_programs_are_what_they_are_called() -> None:

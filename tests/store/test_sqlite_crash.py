@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from places import sums
 from tallycast.kinds import parse
 from tallycast.store.check import check
 from tallycast.store.sqlite import SqliteStore
@@ -42,7 +43,9 @@ async def test_after_kill_9_every_acknowledged_reaction_is_there_and_no_batch_is
         begun = range(1, last + 6)
         pairs = [(f"post:{number % 7}", f"u:{number}:{n}") for number in begun for n in range(10)]
         reading = await store.read(["post:all", *(f"post:{n}" for n in range(7))], [*pairs, ("post:all", "u:old")])
+        journal = (await sums(store)).counts
         await store.close()
+        assert journal == {item: snapshot.counts for item, snapshot in reading.snapshots.items() if snapshot.v}
         loves = [
             sum(reading.mine[pair].get("love", 0) for pair in pairs[at : at + 10]) for at in range(0, len(pairs), 10)
         ]

@@ -41,7 +41,7 @@ async def store(path: Path, kinds: Kinds) -> AsyncIterator[SqliteStore]:
 async def pragma(store: SqliteStore, setting: str) -> None:
     """Set it on the store's connection, on the thread that has it."""
     await asyncio.get_running_loop().run_in_executor(
-        store._thread, lambda: store._ledger._db.execute(f"PRAGMA {setting}").fetchall()
+        store._thread, lambda: store._ledger.db.execute(f"PRAGMA {setting}").fetchall()
     )
 
 

@@ -85,7 +85,7 @@ async def test_a_sweep_that_fails_breaks_nothing(
     await store.apply([SHARE])
     clock.now_ns += 2 * DAY_NS
     await asyncio.get_running_loop().run_in_executor(
-        store._thread, lambda: store._ledger._db.execute("ALTER TABLE events RENAME TO elsewhere")
+        store._thread, lambda: store._ledger.db.execute("ALTER TABLE events RENAME TO elsewhere")
     )
     await store.ping()
     assert (await store.apply([LOVE])).outcomes[0].snapshot.counts == {"share": 1, "love": 1}

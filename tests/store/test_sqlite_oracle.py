@@ -18,9 +18,11 @@ from tallycast.store.sqlite import SqliteStore
 GROUPS = {"like": "opinion", "dislike": "opinion", "meh": "opinion", "up": "vote", "down": "vote"}
 KINDS = parse(
     "\n".join(f'[{kind}]\nrule = "toggle"\ngroup = "{group}"' for kind, group in GROUPS.items())
-    + '\n[love]\nrule = "toggle"\n[clap]\nrule = "amount"\nmax = 5\n[share]\nrule = "event"\n[open]\nrule = "event"',
+    + '\n[love]\nrule = "toggle"\n[clap]\nrule = "amount"\nmax = 5\n[share]\nrule = "event"\n[open]\nrule = "event"\n'
+    '[stars]\nrule = "rating"\n[view]\nrule = "unique"\n[comments]\nrule = "external"',
     "kinds of the oracle",
 )
+STARS = [f"stars-{number}" for number in range(1, 6)]
 ITEMS = ["a", "b", "123"]
 ACTORS = ["x", "y y", '"z"']
 NOON_NS = 1_790_000_000 * 10**9
@@ -43,7 +45,22 @@ events = st.builds(
     seq=st.just(0),
     id=st.sampled_from(["id-00001", "id-00002", "id-00003"]),
 )
-batches = st.lists(toggled | amounts | events, max_size=12)
+ratings = st.builds(
+    KINDS.reaction,
+    **who,
+    kind=st.just("stars"),
+    value=st.integers(0, 5),
+    event_id=st.none(),
+    seq=st.none() | st.integers(1, 4),
+)
+views = st.builds(Reaction, **who, kind=st.just("view"), value=st.just(1), seq=st.just(0), id=st.none())
+given = st.builds(
+    KINDS.given,
+    st.sampled_from(ITEMS),
+    st.sampled_from(["like", "share", "view", STARS[3], "comments"]),
+    st.integers(0, 9),
+)
+batches = st.lists(toggled | amounts | events | ratings | views | given, max_size=12)
 
 
 class Oracle:
@@ -61,7 +78,12 @@ class Oracle:
         if seq and seq < self.seqs.get((item, actor, kind), 0):
             return
         said = {kind: value}
-        if value:
+        if actor.startswith("~"):
+            self.values[item, actor, kind] = value
+            return
+        if kind in STARS:
+            said |= {other: 0 for other in STARS if other != kind}
+        elif value:
             said |= {other: 0 for other, of in GROUPS.items() if of == GROUPS.get(kind) and other != kind}
         for about, number in said.items():
             self.values[item, actor, about] = number
@@ -73,7 +95,11 @@ class Oracle:
         return {kind: sum(n for k, n in said if k == kind) for kind, _ in said}
 
     def mine(self, item: str, actor: str) -> dict[str, int]:
-        return {kind: n for (of, by, kind), n in self.values.items() if (of, by) == (item, actor) and n}
+        return {
+            kind: n
+            for (of, by, kind), n in self.values.items()
+            if (of, by) == (item, actor) and n and kind in {*GROUPS, *STARS, "love", "clap"}
+        }
 
 
 class SqliteStoreIsADictionary(RuleBasedStateMachine):

@@ -74,7 +74,7 @@ def test_a_url_that_names_no_store_is_refused_in_one_line_without_its_secrets(
         (a_directory, "is a directory"),
         (a_socket, "is a device or pipe"),
         (another_programs, "is the database of another program"),
-        (a_newer_one, "is of a newer Tallycast (schema 7, this one knows 1): upgrade"),
+        (a_newer_one, "is of a newer Tallycast (schema 7, this one knows 2): upgrade"),
     ],
 )
 def test_a_file_that_is_no_store_is_refused_and_left_as_it_is(

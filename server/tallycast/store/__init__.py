@@ -8,8 +8,9 @@ from tallycast.errors import ConfigError
 from tallycast.kinds import Kinds
 from tallycast.store.base import OpenStore
 from tallycast.store.redis.keys import Keys
+from tallycast.store.redis.line import Ack
 from tallycast.store.redis.start import look
-from tallycast.store.redis.store import Ack, RedisStore
+from tallycast.store.redis.store import RedisStore
 from tallycast.store.redis.url import is_redis, parse_redis_url
 from tallycast.store.schema import Durability, store_path
 from tallycast.store.sqlite import SqliteStore

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tallycast.kinds import Reaction
+from tallycast.store.records import Journal, Records
+
+if TYPE_CHECKING:
+    from tallycast.store.history import History
+    from tallycast.store.moderation import Moderation
 
 VIEWERS_S = 10.0
 
@@ -72,7 +77,8 @@ class Store(Protocol):
         ...
 
     async def read(self, items: Collection[str], pairs: Collection[tuple[str, str]]) -> Reading:
-        """The counts of `items` and what the actors of `pairs`, (item, actor), say now."""
+        """The counts of `items` and what the actors of `pairs`, (item, actor), say now: of the hub's own actors all, of
+        others what `mine` may show."""
         ...
 
     def follow(self, items: Collection[str], heard: Callable[[Snapshot], None]) -> None:
@@ -128,7 +134,22 @@ class Store(Protocol):
 
 
 class OpenStore(Store, Protocol):
-    """A store that a process has opened for itself, and that tells how it does."""
+    """A store that a process has opened for itself, and that tells how it does.
+
+    What is not on a reaction's way are parts of it with an interface of their own.
+    """
+
+    @property
+    def records(self) -> Records: ...
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def moderation(self) -> Moderation: ...
+
+    @property
+    def history(self) -> History: ...
 
     def health(self) -> Mapping[str, bool]:
         """Whether each part of its work went well when it was last done. Asks nobody."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
 
+import orjson
+
 from tallycast.errors import ConfigError
 from tallycast.kinds import Kinds
+from tallycast.store.records import CHANGES
 from tallycast.store.schema import Ownership, connect, connect_to_read, store_path
+from tallycast.store.sqlite_journal import add
 
 LISTED = 20  # findings that a report spells out; the rest are only counted
 
@@ -20,7 +24,7 @@ ITEMS = "SELECT item FROM items UNION SELECT item FROM counts UNION SELECT item 
 SAYS = "SELECT actor, kind, value, seq FROM says WHERE item = ? ORDER BY actor, kind"
 SET_VALUE = "UPDATE says SET value = ? WHERE item = ? AND actor = ? AND kind = ?"
 SET_COUNT = "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = excluded.n"
-BUMP = "INSERT INTO items VALUES (?1, ?2) ON CONFLICT DO UPDATE SET v = max(v + 1, excluded.v)"
+BUMP = "INSERT INTO items VALUES (?1, ?2) ON CONFLICT DO UPDATE SET v = max(v + 1, excluded.v) RETURNING v"
 
 
 @dataclass(slots=True)
@@ -118,18 +122,20 @@ def _check(db: sqlite3.Connection, kinds: Kinds | None, *, repair: bool) -> Repo
 def _check_item(db: sqlite3.Connection, item: str, kinds: Kinds | None, report: Report, *, repair: bool) -> None:
     """Check one item, and repair it if asked to."""
     sums: Counter[str] = Counter()
+    moved: Counter[str] = Counter()  # by how much the repair of values moves their sums
     found_before = report.found
     rows: Iterator[tuple[str, str, int, int]] = db.execute(SAYS, (item,))
     for actor, said in groupby(rows, key=lambda row: row[0]):
         values = {kind: (value, seq) for _, kind, value, seq in said}
         report.values += len(values)
-        right = within_rules({kind: max(value, 0) for kind, (value, _) in values.items()}, values, kinds)
+        right = within_rules(actor, {kind: max(value, 0) for kind, (value, _) in values.items()}, values, kinds)
         for kind, (value, _) in values.items():
             sums[kind] += right[kind] if repair else value
             if value != right[kind]:
                 why = "is negative" if value < 0 else "breaks the rule of its kind"
                 report.add(f"{item}: {actor} says {kind} {value}, which {why}: should be {right[kind]}")
                 if repair:
+                    moved[kind] += right[kind] - value
                     db.execute(SET_VALUE, (right[kind], item, actor, kind))
     counts: dict[str, int] = dict(db.execute("SELECT kind, n FROM counts WHERE item = ?", (item,)))
     for kind in sorted(counts.keys() | sums.keys()):
@@ -141,11 +147,18 @@ def _check_item(db: sqlite3.Connection, item: str, kinds: Kinds | None, report: 
     if any(counts.values()) and (version is None or version[0] <= 0):
         report.add(f"{item}: is counted but has no version")
     if repair and report.found > found_before:
-        db.execute(BUMP, (item, time.time_ns() // 1000))
+        now_us = time.time_ns() // 1000
+        (v,) = db.execute(BUMP, (item, now_us)).fetchone()
+        # Where values alone were wrong, the count now moves. One that was not their sum is put back to what it was.
+        by = {kind: n for kind, n in moved.items() if n and counts.get(kind, 0) + n == sums[kind]}
+        if by:
+            add(db, CHANGES, orjson.dumps([(item, v, by)]), now_us)
 
 
-def within_rules(values: dict[str, int], said: dict[str, tuple[int, int]], kinds: Kinds | None) -> dict[str, int]:
-    """The nearest values that the kinds' rules allow; kinds that are not declared are left alone.
+def within_rules(
+    actor: str, values: dict[str, int], said: Mapping[str, tuple[int, int]], kinds: Kinds | None
+) -> dict[str, int]:
+    """The nearest values that the kinds' rules allow the actor; kinds that are not declared are left alone.
 
     `said` is (value, seq) by kind as it stands: of rivals in a group the one said last stays.
     """
@@ -153,9 +166,9 @@ def within_rules(values: dict[str, int], said: dict[str, tuple[int, int]], kinds
         return values
     right = dict(values)
     for kind, value in values.items():
-        rule = kinds.get(kind)
-        if rule is not None and rule.rule != "event":
-            right[kind] = min(value, 1 if rule.rule == "toggle" else rule.max or 0)
+        most = kinds.most(kind, actor)
+        if most is not None:
+            right[kind] = min(value, most)
     for kind in [kind for kind in right if right[kind] and kind in kinds]:
         rivals = [rival for rival in kinds.rivals(kind) if right.get(rival)]
         if any((said[rival][1], rival) > (said[kind][1], kind) for rival in rivals):

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 
-from tallycast.kinds import NOTHING, Kinds, Reaction, Said
+from tallycast.kinds import NOTHING, RESERVED, Kinds, Reaction, Said
 from tallycast.store.base import Applied, Outcome, Reading, Snapshot
+from tallycast.store.records import CHANGES, MOST_CHANGES
+from tallycast.store.sqlite_journal import Last, add_after, excess, last_of, trim
+from tallycast.store.sqlite_worker import transaction
 
 Pair = tuple[str, str]  # item, actor
+Moved = Mapping[tuple[str, str], int]  # by item and kind what is added to its count, never 0
 EventKey = tuple[str, str, str, str]  # item, actor, kind, id
 
 EVENT_IDS_KEPT_S = 24 * 3600
 SWEEP_IDS = 500  # at a time: a few milliseconds, so that no batch waits long behind it
+SWEEP_CHANGES = 250  # at a time; each is as large as a batch's items are many
+MOST_CHANGES_BYTES = 2**30  # of what is kept of the changes: a file that only grows would fill the disk
 REMEMBERED_ITEMS = 10_000  # about 0.5 KiB each
 
 SELECT_SAID = """
@@ -64,11 +70,11 @@ class Ledger:
     """
 
     def __init__(self, db: sqlite3.Connection, kinds: Kinds, clock_ns: Callable[[], int]) -> None:
-        self._db = db
-        self._kinds = kinds
+        self.db = db
+        self.kinds = kinds
         self._clock_ns = clock_ns
-        self._said_kinds = frozenset(name for name, kind in kinds.items() if kind.rule != "event")
         self._snapshots: dict[str, Snapshot] = {}
+        self._last_change: Last | None = None  # of the journal; None: to be looked up
 
     def apply(self, batch: Sequence[Reaction]) -> Applied:
         """Count a batch in order; see Store.apply."""
@@ -77,7 +83,7 @@ class Ledger:
         before = {pair: by_kind.copy() for pair, by_kind in said.items()}
         known = self._known_events(batch)
         new_events: list[EventKey] = []
-        count = self._kinds.apply
+        count = self.kinds.apply
         for pair, reaction in zip(pairs, batch, strict=True):
             if reaction.id is not None:
                 event = (*pair, reaction.kind, reaction.id)
@@ -87,17 +93,16 @@ class Ledger:
                 new_events.append(event)
             count(said[pair], reaction)
         rows, moved = _changes(before, said)
-        snapshots = self._items(dict.fromkeys(item for item, _ in said))
-        changed = self._moved(snapshots, moved)
+        snapshots = self.items(dict.fromkeys(item for item, _ in said))
+        changed: list[Snapshot] = []
         if rows:
-            with self._transaction() as db:
-                db.execute(UPSERT_SAID, (_json(rows),))
+            with self.transaction():
+                self.db.execute(UPSERT_SAID, (_json(rows),))
                 if moved:
-                    db.execute(UPSERT_COUNTS, (_json([(item, kind, n) for (item, kind), n in moved.items()]),))
-                    db.execute(UPSERT_ITEMS, (_json([(item, v) for item, v, _ in changed]),))
+                    changed = self.move(snapshots, moved)
                 if new_events:
-                    db.execute(INSERT_EVENTS, (_json(new_events), self._clock_ns() // 10**9))
-            self._remember(changed)
+                    self.db.execute(INSERT_EVENTS, (_json(new_events), self._clock_ns() // 10**9))
+            self.remember(changed)
         for snapshot in changed:
             snapshots[snapshot.item] = snapshot
         outcomes = {pair: Outcome(snapshots[pair[0]], self._mine(by_kind)) for pair, by_kind in said.items()}
@@ -106,36 +111,89 @@ class Ledger:
     def read(self, items: Collection[str], pairs: Collection[Pair]) -> Reading:
         """What stands now; see Store.read."""
         said = self._said(pairs) if pairs else {}
-        return Reading(self._items(dict.fromkeys(items)), {pair: self._mine(by_kind) for pair, by_kind in said.items()})
+        mine = {
+            pair: self._given(by_kind) if pair[1][:1] == RESERVED else self._mine(by_kind)
+            for pair, by_kind in said.items()
+        }
+        return Reading(self.items(dict.fromkeys(items)), mine)
+
+    def items(self, items: Collection[str]) -> dict[str, Snapshot]:
+        """The snapshots of the items, v 0 for those never reacted to."""
+        remembered = self._snapshots
+        snapshots = {item: remembered[item] for item in items if item in remembered}
+        if len(snapshots) < len(items):
+            missing = [item for item in items if item not in snapshots]
+            kinds = self.kinds
+            for item, v, counts in self._select(SELECT_ITEMS, missing):
+                snapshots[item] = Snapshot(item, v, {kind: n for kind, n in counts.items() if kind in kinds})
+            self.remember([snapshots[item] for item in missing])
+        return snapshots
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """The block's statements, move() among them, are done together or not at all."""
+        try:
+            with transaction(self.db):
+                yield
+        except BaseException:
+            self._last_change = None
+            raise
+
+    def move(self, snapshots: Mapping[str, Snapshot], moved: Moved) -> list[Snapshot]:
+        """Write counts that moved, the versions that come of it and the entry in the journal of changes, within
+        transaction(). The items' new snapshots, to be remembered once it is committed."""
+        now_us = self._clock_ns() // 1000
+        kinds = self.kinds
+        by_item: dict[str, dict[str, int]] = {}
+        counts: dict[str, dict[str, int]] = {}
+        for (item, kind), by in moved.items():
+            of_item = counts.get(item)
+            if of_item is None:
+                of_item = counts[item] = snapshots[item].counts.copy()
+                by_item[item] = {}
+            by_item[item][kind] = by
+            if kind in kinds:
+                of_item[kind] = of_item.get(kind, 0) + by
+                if not of_item[kind]:
+                    del of_item[kind]
+        changed = [Snapshot(item, max(snapshots[item].v + 1, now_us), of_item) for item, of_item in counts.items()]
+        db = self.db
+        db.execute(UPSERT_COUNTS, (_json([(item, kind, by) for (item, kind), by in moved.items()]),))
+        db.execute(UPSERT_ITEMS, (_json([(item, v) for item, v, _ in changed]),))
+        body = orjson.dumps([(item, v, by_item[item]) for item, v, _ in changed])
+        self._last_change = add_after(db, CHANGES, self._last_change or last_of(db, CHANGES), body, now_us)
+        return changed
+
+    def remember(self, snapshots: Iterable[Snapshot]) -> None:
+        """Keep the snapshots, and let go of those that changed or were read in longest ago."""
+        remembered = self._snapshots
+        for snapshot in snapshots:
+            remembered.pop(snapshot.item, None)
+            remembered[snapshot.item] = snapshot
+        while len(remembered) > REMEMBERED_ITEMS:
+            del remembered[next(iter(remembered))]
 
     def pulse(self) -> None:
         """Write and commit something, as proof that a reaction could be."""
-        with self._transaction() as db:
-            db.execute(PULSE, (self._clock_ns(),))
+        with transaction(self.db):
+            self.db.execute(PULSE, (self._clock_ns(),))
 
     def sweep(self) -> bool:
-        """Forget some of the event ids that are old enough; True when there may be more of them."""
+        """Forget some of the event ids that are old enough and some of the changes that are too many; True when there
+        may be more of them."""
         oldest_s = self._clock_ns() // 10**9 - EVENT_IDS_KEPT_S
-        if self._db.execute("SELECT 1 FROM events WHERE at < ? LIMIT 1", (oldest_s,)).fetchone() is None:
+        old = self.db.execute("SELECT 1 FROM events WHERE at < ? LIMIT 1", (oldest_s,)).fetchone() is not None
+        over = excess(self.db, CHANGES, most=MOST_CHANGES, most_bytes=MOST_CHANGES_BYTES, at_once=SWEEP_CHANGES)
+        if not old and not over:
             return False
-        with self._transaction() as db:
-            return db.execute(SWEEP_EVENTS, (oldest_s, SWEEP_IDS)).rowcount == SWEEP_IDS
+        with transaction(self.db):
+            swept = self.db.execute(SWEEP_EVENTS, (oldest_s, SWEEP_IDS)).rowcount
+            trim(self.db, CHANGES, over)
+        return swept == SWEEP_IDS or over == SWEEP_CHANGES
 
     def close(self) -> None:
         """Close the connection."""
-        self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-            self._db.execute("COMMIT")
-        except BaseException:
-            # After some errors, a full disk's among them, SQLite has rolled back already.
-            with suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise
+        self.db.close()
 
     def _said(self, pairs: Iterable[Pair]) -> dict[Pair, dict[str, Said]]:
         """What the pairs' actors say of their items by kind, undeclared kinds and values of 0 included."""
@@ -149,46 +207,15 @@ class Ledger:
         events = list({(r.item, r.actor, r.kind, r.id) for r in batch if r.id is not None})
         return {events[number] for number in self._select(SELECT_EVENTS, events)} if events else set()
 
-    def _items(self, items: Collection[str]) -> dict[str, Snapshot]:
-        """The snapshots of the items, v 0 for those never reacted to."""
-        remembered = self._snapshots
-        snapshots = {item: remembered[item] for item in items if item in remembered}
-        if len(snapshots) < len(items):
-            missing = [item for item in items if item not in snapshots]
-            kinds = self._kinds
-            for item, v, counts in self._select(SELECT_ITEMS, missing):
-                snapshots[item] = Snapshot(item, v, {kind: n for kind, n in counts.items() if kind in kinds})
-            self._remember([snapshots[item] for item in missing])
-        return snapshots
-
-    def _moved(self, snapshots: dict[str, Snapshot], moved: dict[tuple[str, str], int]) -> list[Snapshot]:
-        """The new snapshots of the items whose counts moved."""
-        now_us = self._clock_ns() // 1000
-        counts: dict[str, dict[str, int]] = {}
-        for (item, kind), n in moved.items():
-            of_item = counts.get(item)
-            if of_item is None:
-                of_item = counts[item] = snapshots[item].counts.copy()
-            of_item[kind] = of_item.get(kind, 0) + n
-            if not of_item[kind]:
-                del of_item[kind]
-        return [Snapshot(item, max(snapshots[item].v + 1, now_us), of_item) for item, of_item in counts.items()]
-
-    def _remember(self, snapshots: Iterable[Snapshot]) -> None:
-        """Keep the snapshots, and let go of those that changed or were read in longest ago."""
-        remembered = self._snapshots
-        for snapshot in snapshots:
-            remembered.pop(snapshot.item, None)
-            remembered[snapshot.item] = snapshot
-        while len(remembered) > REMEMBERED_ITEMS:
-            del remembered[next(iter(remembered))]
-
     def _mine(self, by_kind: dict[str, Said]) -> dict[str, int]:
-        shown = self._said_kinds
+        shown = self.kinds.personal
         return {kind: said[0] for kind, said in by_kind.items() if said[0] and kind in shown}
 
+    def _given(self, by_kind: dict[str, Said]) -> dict[str, int]:
+        return {kind: said.value for kind, said in by_kind.items() if said.value and kind in self.kinds}
+
     def _select(self, statement: str, rows: list[Any]) -> list[Any]:
-        found = self._db.execute(statement, (_json(rows),)).fetchone()[0]
+        found = self.db.execute(statement, (_json(rows),)).fetchone()[0]
         return orjson.loads(found)  # type: ignore[no-any-return]
 
 
@@ -198,7 +225,7 @@ def _json(rows: list[Any]) -> str:
 
 def _changes(
     before: dict[Pair, dict[str, Said]], after: dict[Pair, dict[str, Said]]
-) -> tuple[list[tuple[str, str, str, int, int]], dict[tuple[str, str], int]]:
+) -> tuple[list[tuple[str, str, str, int, int]], Moved]:
     """The rows of `says` that differ, and by (item, kind) what they add to its count where that is not 0."""
     rows: list[tuple[str, str, str, int, int]] = []
     moved: dict[tuple[str, str], int] = defaultdict(int)

@@ -1,8 +1,8 @@
 """Moving all of a store to another store: what `tallycast migrate` does.
 
-What actors say, counts, versions and event ids are copied in batches of bounded size. Every write says how things are
-and not by how much they changed, so that a migration which was interrupted is run again from its beginning, over what
-it left, and ends the same.
+What actors say, counts, versions, event ids, documents and journals are copied in batches of bounded size. Every write
+says how things are and not by how much they changed, so that a migration which was interrupted is run again from its
+beginning, over what it left, and ends the same.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tallycast.store.pieces import PIECE_ROWS, Piece, Source, Target
 from tallycast.store.redis.pieces import RedisSource, RedisTarget
 from tallycast.store.redis.scan import heed_interrupt, place_of
 from tallycast.store.schema import store_path
+from tallycast.store.shared import Shared
 from tallycast.store.sqlite_pieces import SqliteSource, SqliteTarget
 
 
@@ -51,8 +52,9 @@ async def _migrate(
 ) -> Report:
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(_source(source_url, prefix))
-        target = await stack.enter_async_context(_target(target_url, prefix, origin))
+        target = await stack.enter_async_context(_target(target_url, prefix, origin, kinds))
         copied = await copy(source, target, progress)
+        await copy_shared(source, target)
         report = await target.check(kinds)
         if (report.items, report.values) != (copied.items, copied.values):
             report.add(
@@ -74,22 +76,35 @@ async def copy(source: Source, target: Target, progress: Progress) -> Copied:
     async for piece in source.pieces():
         if piece.empty:
             continue
-        copied = Copied(
-            copied.items + (piece.item != last), copied.values + piece.values, copied.events + len(piece.events)
-        )
+        items, events = copied.items + (piece.item != last), copied.events + len(piece.events)
+        copied = copied._replace(items=items, events=events)
         last = piece.item
         batch.append(piece)
         rows += piece.rows
         if rows >= PIECE_ROWS:
-            await target.write(batch)
+            copied = copied._replace(values=copied.values + await target.write(batch))
             progress(copied, total)
             batch, rows = [], 0
             await asyncio.sleep(0)  # where Ctrl-C comes through
             heed_interrupt()
     if batch:
-        await target.write(batch)
+        copied = copied._replace(values=copied.values + await target.write(batch))
     progress(copied, copied.items)
     return copied
+
+
+async def copy_shared(source: Source, target: Target) -> None:
+    """Copy the documents and journals of `source` to `target`."""
+    batch: list[Shared] = []
+    async for one in source.shared():
+        batch.append(one)
+        if len(batch) >= PIECE_ROWS:
+            await target.write_shared(batch)
+            batch = []
+            await asyncio.sleep(0)
+            heed_interrupt()
+    if batch:
+        await target.write_shared(batch)
 
 
 def _is_sqlite(url: str) -> bool:
@@ -112,10 +127,10 @@ async def _source(url: str, prefix: str) -> AsyncIterator[Source]:
 
 
 @asynccontextmanager
-async def _target(url: str, prefix: str, origin: str) -> AsyncIterator[Target]:
+async def _target(url: str, prefix: str, origin: str, kinds: Kinds) -> AsyncIterator[Target]:
     if _is_sqlite(url):
         with SqliteTarget.open(url) as file:
             yield file
     else:
-        async with RedisTarget.open(url, prefix, origin) as server:
+        async with RedisTarget.open(url, prefix, origin, kinds) as server:
             yield server

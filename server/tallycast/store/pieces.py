@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from tallycast.kinds import Kinds, Said
 from tallycast.store.check import Report
+from tallycast.store.shared import Shared
 
 PIECE_ROWS = 1_000  # actors and event ids of one piece at most
 
 Says = tuple[str, dict[str, Said]]  # an actor, and what it says by kind
 EventRow = tuple[str, str, str, int]  # actor, kind, id, when it was counted in s since 1970
+NOBODY: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Piece(NamedTuple):
     """An item or, where it is large, a part of one: its version and counts, what some of its actors say, and some event
     ids. An actor is in one piece with all that it says.
 
-    What says nothing, a value of 0 with seq 0, and kinds counted 0 are left out.
+    What says nothing, a value of 0 with seq 0, and kinds counted 0 are left out. `people` has the kinds that were
+    counted without keeping who it was, each with the HyperLogLog of them.
     """
 
     item: str
@@ -27,6 +31,7 @@ class Piece(NamedTuple):
     counts: dict[str, int]
     says: list[Says]
     events: list[EventRow]
+    people: Mapping[str, bytes] = NOBODY
 
     @property
     def empty(self) -> bool:
@@ -37,11 +42,6 @@ class Piece(NamedTuple):
     def rows(self) -> int:
         """How much it is: 1, its actors and its event ids."""
         return 1 + len(self.says) + len(self.events)
-
-    @property
-    def values(self) -> int:
-        """How many values it has."""
-        return sum(len(said) for _, said in self.says)
 
 
 def pieces_of(
@@ -68,15 +68,26 @@ class Source(Protocol):
         ...
 
     def pieces(self) -> AsyncIterator[Piece]:
-        """Everything, the pieces of one item one after another."""
+        """All that is counted, the pieces of one item one after another."""
+        ...
+
+    def shared(self) -> AsyncIterator[Shared]:
+        """All documents and notes that are to be carried, a journal's notes in their order."""
         ...
 
 
 class Target(Protocol):
     """A store that is filled. It holds nothing yet, or what was left of the same migration."""
 
-    async def write(self, pieces: Sequence[Piece]) -> None:
-        """Put the pieces where they belong. What is there is written over, but no version goes back."""
+    async def write(self, pieces: Sequence[Piece]) -> int:
+        """Put the pieces where they belong. What is there is written over, but no version goes back.
+
+        How many values they made there.
+        """
+        ...
+
+    async def write_shared(self, some: Sequence[Shared]) -> None:
+        """Put documents and notes where they belong, over what is there."""
         ...
 
     async def check(self, kinds: Kinds) -> Report:

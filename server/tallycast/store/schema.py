@@ -6,6 +6,7 @@ import fcntl
 import os
 import sqlite3
 import stat
+from itertools import chain
 from pathlib import Path
 from typing import IO, Literal
 
@@ -14,33 +15,64 @@ from tallycast.errors import ConfigError
 Durability = Literal["full", "normal"]
 
 APPLICATION_ID = 0x54434153  # "TCAS" in the file's header: another program's database is never taken for a store
-SCHEMA_VERSION = 1
 BUSY_S = 2.0  # how long to wait for another program's lock, e.g. a backup's, before the store is unavailable
 PAGE_CACHE_KIB = 32_768
 CHECKPOINT_PAGES = 4_000  # 16 MiB of log: pages written again and again are copied to the file once
 LOG_BYTES = 64 * 2**20  # a log that grew past this, behind a long read, is cut back
 
-# says     what an actor said last of an item in a kind; for `event` kinds how many of its events were counted, so
-#          that counts.n is the sum of says.value for every kind, also when the ids are long swept
-# counts   of an item in a kind, kept equal to that sum; 0 stays as a row
-# items    the version of every item whose counts ever moved
-# events   ids of the events counted, `at` in seconds since 1970, until they are swept
-# pulse    the last time that somebody asked whether the store can write
-TABLES = (
-    """CREATE TABLE says (
-        item TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL, value INTEGER NOT NULL, seq INTEGER NOT NULL,
-        PRIMARY KEY (item, actor, kind)) WITHOUT ROWID""",
-    """CREATE TABLE counts (
-        item TEXT NOT NULL, kind TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (item, kind)) WITHOUT ROWID""",
-    "CREATE TABLE items (item TEXT PRIMARY KEY NOT NULL, v INTEGER NOT NULL) WITHOUT ROWID",
-    """CREATE TABLE events (
-        item TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL,
-        PRIMARY KEY (item, actor, kind, id)) WITHOUT ROWID""",
-    "CREATE INDEX events_by_age ON events (at)",
-    "CREATE TABLE pulse (one INTEGER PRIMARY KEY CHECK (one = 1), at INTEGER NOT NULL)",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
+# says       what an actor said last of an item in a kind; for `event` kinds how many of its events were counted, so
+#            that counts.n is the sum of says.value for every kind, also when the ids are long swept
+# counts     of an item in a kind, kept equal to that sum; 0 stays as a row
+# items      the version of every item whose counts ever moved
+# events     ids of the events counted, `at` in seconds since 1970, until they are swept
+# pulse      the last time that somebody asked whether the store can write
+# records    documents by space and key
+# revisions  of every space that was ever written to: in microseconds since 1970, and at least 1 more with every change
+# journal    entries by name of the journal; `id` as a revision; `number` counts the entries that it ever had, `bytes`
+#            their bodies up to this one, so that how much is kept is the difference of two rows
+# history    up to where the journal of changes has been rolled up; the other tables of history are sqlite_history.py's:
+#            _names of items and sections; _sections of items; _series by how much their counts moved; _ranks of
+#            items, by their numbers there
+
+# What each version of the schema added to the one before. A new file gets all of it.
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE says (
+            item TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL, value INTEGER NOT NULL, seq INTEGER NOT NULL,
+            PRIMARY KEY (item, actor, kind)) WITHOUT ROWID""",
+        """CREATE TABLE counts (
+            item TEXT NOT NULL, kind TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (item, kind)) WITHOUT ROWID""",
+        "CREATE TABLE items (item TEXT PRIMARY KEY NOT NULL, v INTEGER NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE events (
+            item TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL,
+            PRIMARY KEY (item, actor, kind, id)) WITHOUT ROWID""",
+        "CREATE INDEX events_by_age ON events (at)",
+        "CREATE TABLE pulse (one INTEGER PRIMARY KEY CHECK (one = 1), at INTEGER NOT NULL)",
+        f"PRAGMA application_id = {APPLICATION_ID}",
+    ),
+    (
+        """CREATE TABLE records (
+            space TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (space, key)) WITHOUT ROWID""",
+        "CREATE TABLE revisions (space TEXT PRIMARY KEY NOT NULL, revision INTEGER NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE journal (
+            name TEXT NOT NULL, id INTEGER NOT NULL, number INTEGER NOT NULL, bytes INTEGER NOT NULL,
+            body BLOB NOT NULL, PRIMARY KEY (name, id)) WITHOUT ROWID""",
+        "CREATE TABLE history (one INTEGER PRIMARY KEY CHECK (one = 1), checkpoint TEXT NOT NULL)",
+        "CREATE TABLE history_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+        """CREATE TABLE history_series (
+            step INTEGER NOT NULL, chunk INTEGER NOT NULL, name INTEGER NOT NULL, bucket INTEGER NOT NULL,
+            kind TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (step, chunk, name, bucket, kind)) WITHOUT ROWID""",
+        """CREATE TABLE history_sections (
+            item INTEGER NOT NULL, section INTEGER NOT NULL, PRIMARY KEY (item, section)) WITHOUT ROWID""",
+        """CREATE TABLE history_ranks (
+            step INTEGER NOT NULL, bucket INTEGER NOT NULL, section INTEGER NOT NULL, kind TEXT NOT NULL,
+            item INTEGER NOT NULL, n INTEGER NOT NULL,
+            PRIMARY KEY (step, bucket, section, kind, item)) WITHOUT ROWID""",
+        "CREATE INDEX history_ranked ON history_ranks (step, bucket, section, kind, n, item)",
+    ),
 )
+SCHEMA_VERSION = len(STEPS)
+TABLES = (*chain(*STEPS), f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def store_path(url: str) -> Path:
@@ -71,7 +103,7 @@ class Ownership:
 
     def __init__(self, path: Path, *, create: bool) -> None:
         self._file: IO[bytes] | None = None
-        _check_place(path, create=create)
+        check_place(path, create=create)
         try:
             file = path.with_name(path.name + ".lock").open("ab")
         except OSError as error:
@@ -102,23 +134,21 @@ def file_identity(path: Path) -> tuple[int, int] | None:
 
 
 def connect(path: Path, *, durability: Durability, create: bool) -> sqlite3.Connection:
-    """A connection for the store's only writer; makes the file and its tables if `create` and there are none.
+    """A connection that writes; makes the file and its tables if `create` and there are none.
 
-    The caller has the Ownership. It may be used from any one thread at a time. Raises ConfigError.
+    A file of an older schema is brought up to date, in one transaction. Whoever counts has the Ownership; who only
+    writes records need not have it. The connection may be used from any one thread at a time. Raises ConfigError.
     """
     db: sqlite3.Connection | None = None
     try:
         db = _sqlite(path, "rwc" if create else "rw")
-        if _is_new(db, path):
-            if not create:
-                raise ConfigError(f"store {path}: there is no store in this file")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("BEGIN IMMEDIATE")
-            for statement in TABLES:
-                db.execute(statement)
-            db.execute("COMMIT")
+        version = _look(db, path)
+        if version == 0 and not create:
+            raise ConfigError(f"store {path}: there is no store in this file")
         if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise ConfigError(f"store {path}: SQLite cannot keep a write-ahead log here: use a local disk")
+        if version < SCHEMA_VERSION:
+            _upgrade(db, path)
         db.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
         db.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
         db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
@@ -132,13 +162,23 @@ def connect(path: Path, *, durability: Durability, create: bool) -> sqlite3.Conn
     return db
 
 
+def _upgrade(db: sqlite3.Connection, path: Path) -> None:
+    """Make what the file lacks; looked up again inside the transaction, as another process may do the same."""
+    db.execute("BEGIN IMMEDIATE")
+    for step in STEPS[_version(db, path) :]:
+        for statement in step:
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.execute("COMMIT")
+
+
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that only reads, also beside a running hub. Raises ConfigError."""
-    _check_place(path, create=False)
+    """A connection that only reads, also beside a running hub, a file of any schema so far. Raises ConfigError."""
+    check_place(path, create=False)
     db: sqlite3.Connection | None = None
     try:
         db = _sqlite(path, "ro")
-        if _is_new(db, path):
+        if _look(db, path) == 0:
             raise ConfigError(f"store {path}: there is no store in this file")
     except BaseException as error:
         if db is not None:
@@ -154,8 +194,9 @@ def _sqlite(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
 
 
-def _check_place(path: Path, *, create: bool) -> None:
-    """SQLite says "unable to open database file" to all of these; an operator wants to know which."""
+def check_place(path: Path, *, create: bool) -> None:
+    """Raises ConfigError where no store can be. SQLite says "unable to open database file" to all of these; an operator
+    wants to know which."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -176,19 +217,29 @@ def _check_place(path: Path, *, create: bool) -> None:
         raise ConfigError(f"store {path}: this user may not write to its directory, where its log must be")
 
 
-def _is_new(db: sqlite3.Connection, path: Path) -> bool:
-    """True for an empty database. Raises ConfigError for one of another program or of a newer Tallycast."""
+def _look(db: sqlite3.Connection, path: Path) -> int:
+    """_version() as of one moment: another process may be making the tables."""
+    db.execute("BEGIN")
+    try:
+        return _version(db, path)
+    finally:
+        db.rollback()  # nothing was written
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    """The schema's version, 0 for an empty database. Raises ConfigError for one of another program or a newer
+    Tallycast."""
     application = db.execute("PRAGMA application_id").fetchone()[0]
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if application == 0 and version == 0 and db.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
-        return True
+        return 0
     if application != APPLICATION_ID:
         raise ConfigError(f"store {path}: is the database of another program")
     if version > SCHEMA_VERSION:
         raise ConfigError(
             f"store {path}: is of a newer Tallycast (schema {version}, this one knows {SCHEMA_VERSION}): upgrade"
         )
-    return False
+    return version
 
 
 def _why(error: sqlite3.Error) -> str:

@@ -17,6 +17,11 @@ from tallycast.kinds import Kinds, Reaction
 from tallycast.store.base import Applied, Attendant, Reading, Snapshot
 from tallycast.store.ledger import Ledger
 from tallycast.store.schema import Durability, Ownership, connect, file_identity
+from tallycast.store.sqlite_history import SqliteHistory
+from tallycast.store.sqlite_journal import SqliteJournal
+from tallycast.store.sqlite_moderation import SqliteModeration
+from tallycast.store.sqlite_records import SqliteRecords
+from tallycast.store.sqlite_worker import error_name, message_of, transaction
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +29,6 @@ T = TypeVar("T")
 
 SWEEP_EVERY_NS = 60 * 10**9
 
-# What a client is told, by the beginning of SQLite's name of the error; the log has SQLite's own words.
-MESSAGES = {
-    "SQLITE_FULL": "the store's disk is full",
-    "SQLITE_READONLY": "the store is read-only",
-    "SQLITE_IOERR": "the store's disk does not work",
-    "SQLITE_BUSY": "another program holds the store locked",
-    "SQLITE_LOCKED": "another program holds the store locked",
-    "SQLITE_CORRUPT": "the store's file is damaged",
-    "SQLITE_NOTADB": "the store's file is damaged",
-}
 # After these the connection is as good as before; after any other it is made anew before the next write.
 HARMLESS = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED")
 
@@ -64,6 +59,10 @@ class SqliteStore:
         self._closed = False
         self._trouble: str | None = None
         self._next_sweep_ns = 0
+        self.records = SqliteRecords(self, clock_ns=clock_ns)
+        self.journal = SqliteJournal(self, clock_ns=clock_ns)
+        self.moderation = SqliteModeration(self, kinds)
+        self.history = SqliteHistory(self, self._path, clock_ns=clock_ns)
 
     async def apply(self, batch: Sequence[Reaction]) -> Applied:
         """Count a batch in one transaction, durable when this returns. See Store.apply."""
@@ -74,6 +73,23 @@ class SqliteStore:
     async def read(self, items: Collection[str], pairs: Collection[tuple[str, str]]) -> Reading:
         """What stands now. See Store.read."""
         return await self._do(self._read, lambda ledger: ledger.read(items, pairs))
+
+    async def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do other work than counting in a transaction of its own, between two batches. See Worker.change."""
+
+        def change(ledger: Ledger) -> T:
+            with transaction(ledger.db):
+                return work(ledger.db)
+
+        return await self._do(self._write, change)
+
+    async def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Read something between two batches. See Worker.look."""
+        return await self._do(self._read, lambda ledger: work(ledger.db))
+
+    async def recount(self, work: Callable[[Ledger], T]) -> T:
+        """Do something to the ledger itself, durable when this returns. Raises Unavailable."""
+        return await self._do(self._write, work)
 
     def follow(self, items: Collection[str], heard: Callable[[Snapshot], None]) -> None:
         """Nothing to do: this process is the file's only writer. See Store.follow."""
@@ -110,6 +126,7 @@ class SqliteStore:
         """Finish what was asked for, copy the log into the file and let go of it. Closing twice is allowed."""
         if not self._closed:
             self._closed = True
+            await self.history.close()  # before the log is copied, which only the last connection does
             await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go)
             self._thread.shutdown(wait=False)
 
@@ -149,7 +166,7 @@ class SqliteStore:
             if self._ledger.sweep():
                 self._next_sweep_ns = 0  # there is more: the next piece after the next batch
         except sqlite3.Error as error:
-            log.warning("old event ids stay for now: %s", error)
+            log.warning("what is old stays for now: %s", error)
 
     def _open(self, *, create: bool) -> None:
         db = connect(self._path, durability=self._durability, create=create)
@@ -168,10 +185,9 @@ class SqliteStore:
             old.close()
 
     def _refusal(self, error: Exception) -> Unavailable:
-        name = getattr(error, "sqlite_errorname", "")
-        message = "the store's file is gone" if isinstance(error, ConfigError) else "the store does not work"
-        message = next((text for prefix, text in MESSAGES.items() if name.startswith(prefix)), message)
-        if not name.startswith(HARMLESS):
+        gone = isinstance(error, ConfigError)
+        message = message_of(error, "the store's file is gone" if gone else "the store does not work")
+        if not error_name(error).startswith(HARMLESS):
             self._suspect = True
         if self._trouble != message:
             self._trouble = message

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -14,11 +14,14 @@ from pathlib import Path
 import orjson
 
 from tallycast.errors import ConfigError
-from tallycast.kinds import Kinds, Said
+from tallycast.kinds import START, Kinds, Said
+from tallycast.store import sqlite_shared
 from tallycast.store.check import Report, check
 from tallycast.store.ledger import EVENT_IDS_KEPT_S
 from tallycast.store.pieces import Piece, pieces_of
 from tallycast.store.schema import Ownership, connect, connect_to_read, store_path
+from tallycast.store.shared import Shared
+from tallycast.store.sqlite_worker import transaction
 
 ALL = "SELECT item FROM items UNION SELECT item FROM counts UNION SELECT item FROM says"
 ITEMS = f"""
@@ -63,6 +66,11 @@ class SqliteSource:
             for piece in pieces_of(item, v, orjson.loads(counts), says, events):
                 yield piece
 
+    async def shared(self) -> AsyncIterator[Shared]:
+        """See Source.shared."""
+        for one in sqlite_shared.read(self._db):
+            yield one
+
 
 class SqliteTarget:
     """A new file, built beside the place that it takes when it is finished: no hub ever sees a part of it."""
@@ -71,6 +79,7 @@ class SqliteTarget:
         self._path = path
         self._building = building
         self._db = db
+        self._item: str | None = None
 
     @classmethod
     @contextmanager
@@ -86,29 +95,43 @@ class SqliteTarget:
                         raise ConfigError(f"store {path}: holds data already: migrate to a file that is not there yet")
             building = path.with_name(path.name + ".migrating")
             with closing(connect(building, durability="normal", create=True)) as db, _one_line(building):
-                for table in ("says", "counts", "items", "events"):
+                for table in ("says", "counts", "items", "events", "records", "revisions", "journal"):
                     db.execute(f"DELETE FROM {table}")
                 yield cls(path, building, db)
         finally:
             owner.release()
 
-    async def write(self, pieces: Sequence[Piece]) -> None:
+    async def write(self, pieces: Sequence[Piece]) -> int:
         """See Target.write."""
+        values = 0
         db = self._db
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            for item, v, counts, says, events in pieces:
+        with transaction(db):
+            for piece in pieces:
+                item, v, counts, says, events, people = piece
                 if v:
                     db.execute(PUT_ITEM, (item, v))
                 db.executemany("REPLACE INTO counts VALUES (?, ?, ?)", [(item, kind, n) for kind, n in counts.items()])
-                rows = [(item, actor, kind, *of_kind) for actor, said in says for kind, of_kind in said.items()]
+                # Who the people were is not known: all of such a count becomes what was given to the item.
+                given = {(f"{START}{kind}", kind): Said(counts.get(kind, 0), 0) for kind in people}
+                rows = [
+                    (item, actor, kind, *of_kind)
+                    for actor, said in says
+                    for kind, of_kind in said.items()
+                    if (actor, kind) not in given
+                ]
+                if item != self._item:
+                    self._item = item
+                    rows += [(item, actor, kind, *of_kind) for (actor, kind), of_kind in given.items()]
                 db.executemany("REPLACE INTO says VALUES (?, ?, ?, ?, ?)", rows)
                 db.executemany("REPLACE INTO events VALUES (?, ?, ?, ?, ?)", [(item, *event) for event in events])
-            db.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
-            raise
+                values += len(rows)
+        return values
+
+    async def write_shared(self, some: Sequence[Shared]) -> None:
+        """See Target.write_shared."""
+        db = self._db
+        with transaction(db):
+            sqlite_shared.write(db, some, time.time_ns() // 1000)
 
     async def check(self, kinds: Kinds) -> Report:
         """See Target.check."""

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from hiredis import pack_command
 
-from tallycast.kinds import Kinds, Reaction
+from tallycast.kinds import POLL_KINDS, RESERVED, START, Kinds, Reaction
 from tallycast.store.base import Applied, Outcome, Snapshot
-from tallycast.store.redis.keys import COUNT_BYTES, ENTRY_BYTES, Keys
+from tallycast.store.records import CHANGES
+from tallycast.store.redis.keys import COUNT_BYTES, ENTRY_BYTES, Keys, parse_header, parse_record
 
 SCRIPT = resources.files("tallycast.store.redis").joinpath("scripts/apply.lua").read_bytes()
 SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest()
@@ -19,11 +20,13 @@ SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest()
 CALL_REACTIONS = 125  # of one call: Redis does nothing else meanwhile, and that must stay under 5 ms
 REMEMBERED = 10_000
 
-EVENT = 255  # in the place of a group
+SPECIAL = {"event": 255, "unique": 254}  # rules in the place of a group
+MANY = 255  # in the place of an only rival
 VALUE = 0xFFFFFF << 8  # where a reaction has its value
 SEQ = 2**56 - 1 << 32  # and its seq
 MORE = 1 << 88  # in a reaction: its actor says another one
-SET = 1 << 89  # in a reaction with value 0: its kind was set a moment before, which took the kind's rivals back
+SET = 1 << 89  # in a reaction with value 0: the kind's rivals are taken back, as it was set just before, or rates
+GIVEN = 1 << 90  # in a reaction: its value stands, whatever the rule is
 
 Pair = tuple[str, str]  # item, actor
 
@@ -38,50 +41,80 @@ class Call(NamedTuple):
 
 
 class Said:
-    """What one batch says of one item: each actor's reactions in their order, and the ids of the events among them.
+    """What one batch says of one item: each actor's reactions in their order, the ids of the events among them, and the
+    `unique` kinds.
 
     A reaction is a number here: its kind's, the value << 8, the seq << 32. That is how the script takes it, as bytes.
     """
 
-    __slots__ = ("actors", "ids")
+    __slots__ = ("actors", "ids", "unique")
 
-    def __init__(self) -> None:
+    def __init__(self, ids: dict[str, list[str]] | None = None, unique: dict[str, None] | None = None) -> None:
         self.actors: dict[str, list[int]] = {}
-        self.ids: dict[str, list[str]] = {}
+        self.ids: dict[str, list[str]] = {} if ids is None else ids
+        self.unique: dict[str, None] = {} if unique is None else unique
 
 
 class Packer:
-    """Packs the batches of a store."""
+    """Packs the batches of a store. On a cluster no script adds to the journal of changes: it is in another slot."""
 
     def __init__(self, keys: Keys, kinds: Kinds, *, cluster: bool) -> None:
         self._keys = keys
         self._one_item = cluster  # all keys of a call must be of one slot
         self._numbers = {name: number for number, name in enumerate(kinds, 1)}
         self._rivalled = frozenset(name for name in kinds if kinds.rivals(name))
+        rivalry = [(name, kinds.rivals(name)) for name in kinds]
         with_rivals = dict.fromkeys(kinds[name].group for name in kinds if name in self._rivalled)
         groups = {group: number for number, group in enumerate(with_rivals, 1)}
-        rules = bytes(
-            EVENT if kind.rule == "event" else groups[kind.group] if name in self._rivalled else 0
+        rules = {
+            name: SPECIAL.get(kind.rule) or (groups[kind.group] if name in self._rivalled else 0)
             for name, kind in kinds.items()
+        }
+        only = {
+            name: self._numbers[rivals[0]] if len(rivals) == 1 else MANY if rivals else 0 for name, rivals in rivalry
+        }
+        self._rated = frozenset(filter(kinds.rated, kinds))
+        self._unique = frozenset(name for name, kind in kinds.items() if kind.rule == "unique")
+        self._special = self._rated | frozenset(name for name, kind in kinds.items() if kind.rule in SPECIAL)
+        own = [name for name in kinds if name not in POLL_KINDS]
+        self._own = len(own)
+        # The script goes through all names in each call: those of polls, which come last, are told where there are any.
+        self._names = tuple(
+            (" ".join(names), bytes(rules[name] for name in names) + bytes(only[name] for name in names))
+            for names in (own, list(kinds))
         )
-        self._settings = (" ".join(kinds), rules, "SPUBLISH" if cluster else "PUBLISH", keys.channel_prefix)
+        self._settings = ("SPUBLISH" if cluster else "PUBLISH", keys.channel_prefix, keys.item_at)
+        self._changes = () if cluster else (keys.journal(CHANGES),)
 
-    def calls(self, batch: Sequence[Reaction], due: Callable[[str], bool]) -> list[Call]:
+    def calls(self, batch: Sequence[Reaction], due: Callable[[str], bool], most_changes: int) -> list[Call]:
         """The calls that count a batch. All that one actor says of an item is in one call, in its order.
 
-        An item is published by the last call on it, where it is `due`.
+        An item is published by the last call on it, where it is `due`. `most_changes` are kept in their journal.
         """
         items: dict[str, Said] = {}
-        numbers, rivalled = self._numbers, self._rivalled
+        numbers, rivalled, special, own = self._numbers, self._rivalled, self._special, self._own
+        polls, reserved = False, RESERVED
         for item, actor, kind, value, seq, event_id in batch:
             said = items.get(item)
             if said is None:
                 said = items[item] = Said()
-            reaction = numbers[kind] | value << 8 | seq << 32
+            number = numbers[kind]
+            if number > own:
+                polls = True
+            reaction = number | value << 8 | seq << 32
+            alone = event_id is not None
+            if event_id is None and (kind in special or actor[0] == reserved):
+                if self._is_given(actor, kind):
+                    reaction |= GIVEN
+                    alone = True
+                elif kind in self._unique:
+                    said.unique[kind] = None
+                elif not value:
+                    reaction |= SET
             before = said.actors.get(actor)
             if before is None:
                 said.actors[actor] = [reaction]
-            elif event_id is not None:
+            elif alone:
                 before.append(reaction)
             else:
                 _say(before, reaction, rivalled=kind in rivalled)
@@ -89,23 +122,29 @@ class Packer:
                 said.ids.setdefault(actor, []).append(event_id)
         parts = list(self._divide(items))
         last = {item: number for number, part in enumerate(parts) for item, _ in part}
+        settings = (*self._names[polls], *self._settings, most_changes if self._changes else 0)
         return [
-            self._call(part, frozenset(item for item, _ in part if last[item] == number and due(item)))
+            self._call(part, settings, frozenset(item for item, _ in part if last[item] == number and due(item)))
             for number, part in enumerate(parts)
         ]
+
+    def _is_given(self, actor: str, kind: str) -> bool:
+        """Whether a reaction without an event's id says what the value is, whatever the rule: one of an `event` kind
+        that is imported, or of a reserved actor, unless that is somebody without identity who was here."""
+        if kind in self._unique:
+            return actor.startswith(START)
+        return actor.startswith(RESERVED) or kind not in self._rated
 
     def _divide(self, items: dict[str, Said]) -> Iterator[list[tuple[str, Said]]]:
         """Parts of at most CALL_REACTIONS, unless a single pair has more; of one item each where that must be."""
         part: list[tuple[str, Said]] = []
         room = CALL_REACTIONS
         for item, said in items.items():
-            some = Said()
-            some.ids = said.ids
+            some = Said(said.ids, said.unique)
             for actor, reactions in said.actors.items():
                 if len(reactions) > room and (part or some.actors):
                     yield [*part, (item, some)] if some.actors else part
-                    part, some, room = [], Said(), CALL_REACTIONS
-                    some.ids = said.ids
+                    part, some, room = [], Said(said.ids, said.unique), CALL_REACTIONS
                 some.actors[actor] = reactions
                 room -= len(reactions)
             part.append((item, some))
@@ -115,10 +154,11 @@ class Packer:
         if part:
             yield part
 
-    def _call(self, part: list[tuple[str, Said]], published: frozenset[str]) -> Call:
+    def _call(self, part: list[tuple[str, Said]], settings: tuple[Any, ...], published: frozenset[str]) -> Call:
         keys = [self._keys.item(item) for item, _ in part]
         sets: list[str] = []
-        arguments: list[Any] = [len(keys), *self._settings]
+        logs: list[str] = []
+        arguments: list[Any] = [len(keys), *settings]
         items = []
         for item, said in part:
             actors = list(said.actors)
@@ -129,8 +169,11 @@ class Packer:
             if ids:
                 sets += self._keys.events(item)
                 arguments += ids
+            if said.unique:
+                logs += [self._keys.people(item, kind) for kind in said.unique]
             items.append((item, actors))
-        command = pack_command(("EVALSHA", SHA, len(keys) + len(sets), *keys, *sets, *arguments))
+        named = (*keys, *sets, *logs, *self._changes)
+        command = pack_command(("EVALSHA", SHA, len(named), *named, *arguments))
         return Call(command, keys[0], items, published)
 
 
@@ -148,7 +191,7 @@ def _say(before: list[int], reaction: int, *, rivalled: bool) -> None:
         seq = last & SEQ
         if seq != reaction & SEQ and not 0 < seq < reaction & SEQ:
             break
-        if rivalled and last & (VALUE | SET) and not reaction & VALUE:
+        if rivalled and last & (VALUE | SET) and not reaction & (VALUE | SET):
             if seq != reaction & SEQ:
                 break
             reaction |= SET
@@ -172,7 +215,7 @@ class Reader:
 
     def __init__(self, kinds: Kinds) -> None:
         self._kinds = kinds
-        self._said_kinds = frozenset(name for name, kind in kinds.items() if kind.rule != "event")
+        self._personal = kinds.personal
         self._declared: dict[bytes, list[str | None]] = {}  # by the names in the header; None where it is not
         self._mine: dict[tuple[bytes, bytes], dict[str, int]] = {}  # by the names in the header and one entry's head
 
@@ -198,7 +241,7 @@ class Reader:
         return Snapshot(item, int.from_bytes(header[1:8], "little"), counts)
 
     def mine(self, header: bytes | None, record: bytes | None) -> dict[str, int]:
-        """The non-zero values of a record by kind, without events. Not to be changed: the answer is shared."""
+        """The non-zero values of a record by kind, those alone that are personal. Not to be changed: it is shared."""
         if not record or header is None:
             return {}
         names = header[8 + COUNT_BYTES * header[0] :]
@@ -214,11 +257,18 @@ class Reader:
                 (listed[heads[at] - 1], int.from_bytes(heads[at + 1 : at + 4], "little"))
                 for at in range(0, len(heads), 4)
             ]
-            known = {kind: value for kind, value in said if value and kind in self._said_kinds}
+            known = {kind: value for kind, value in said if value and kind in self._personal}
             if len(self._mine) >= REMEMBERED:
                 self._mine.clear()
             self._mine[names, heads] = known
         return known
+
+    def given(self, header: bytes | None, record: bytes | None) -> dict[str, int]:
+        """The non-zero values of a reserved actor's record by kind, of whatever rule."""
+        if not record or header is None:
+            return {}
+        said = parse_record(record, list(parse_header(header)[1]))
+        return {kind: value for kind, (value, _) in said.items() if value and kind in self._kinds}
 
     def applied(
         self, batch: Sequence[Reaction], calls: Sequence[Call], answers: Sequence[list[Any]], *, again: bool

@@ -6,7 +6,7 @@ import asyncio
 import struct
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import resources
 from typing import Any
 
@@ -112,6 +112,7 @@ class Look:
         self.findings: list[str] = []
         self.fixes: list[tuple[bytes, bytes, bytes]] = []  # actor, its record as found and as it should be
         self._kinds = kinds
+        self._estimated = {name for name, kind in (kinds or {}).items() if kind.rule == "unique"}  # no sum of values
         self._found: Counter[str] = Counter()
         self._right: Counter[str] = Counter()
         self.v, self._counts = read_header(header)
@@ -126,7 +127,8 @@ class Look:
     def _add(self, actor: bytes, record: bytes) -> None:
         said = said_in(record, self._names)
         self.values += len(said)
-        right = within_rules({kind: value for kind, (value, _) in said.items()}, dict(said), self._kinds)
+        values = {kind: value for kind, (value, _) in said.items()}
+        right = within_rules(actor.decode("ascii", "replace"), values, said, self._kinds)
         for kind, (value, _) in said.items():
             self._found[kind] += value
             self._right[kind] += right[kind]
@@ -139,17 +141,23 @@ class Look:
             should_be = {kind: Said(right[kind], seq) for kind, (_, seq) in said.items()}
             self.fixes.append((actor, record, make_record(should_be, self._names)))
 
-    def close(self) -> None:
-        """All records were looked at: now the counts."""
+    def undeclared(self) -> list[str]:
+        """Kinds of which the counts are not the sums, and nobody knows whether they should be."""
+        return [kind for kind, n in self._counts.items() if n != self._found[kind] and kind not in (self._kinds or ())]
+
+    def close(self, estimated: Collection[str]) -> None:
+        """All records were looked at: now the counts. Those of `estimated` kinds, and of all that are `unique`, may be
+        any."""
+        self._estimated |= set(estimated)
         for kind, n in sorted(self._counts.items()):
-            if n != self._found[kind]:
+            if kind not in self._estimated and n != self._found[kind]:
                 self.findings.append(f"{self.item}: {kind} counts {n}, but the values make {self._found[kind]}")
         if any(self._counts.values()) and self.v <= 0:
             self.findings.append(f"{self.item}: is counted but has no version")
 
     def counts(self) -> dict[str, int]:
         """The counts as they should be, 0 included."""
-        return {kind: self._right[kind] for kind in self._names}
+        return {kind: n if kind in self._estimated else self._right[kind] for kind, n in self._counts.items()}
 
 
 def read_header(header: bytes | None) -> tuple[int, dict[str, int]]:
@@ -175,7 +183,7 @@ async def _look(store: scan.Opened, found: scan.Hash, kinds: Kinds | None) -> Lo
     if found.whole is not None:
         look = Look(found.item, found.whole.get(HEADER), kinds)
         look.add(found.whole)
-        look.close()
+        look.close(await scan.estimated(store, found.item, look.undeclared()))
         return look
     # What was read in many steps is not of one moment: what is wrong in it is believed when it is seen twice.
     before: list[str] | None = None
@@ -184,7 +192,7 @@ async def _look(store: scan.Opened, found: scan.Hash, kinds: Kinds | None) -> Lo
         look = Look(found.item, header, kinds)
         async for page in scan.pages(store, found.item):
             look.add(page)
-        look.close()
+        look.close(await scan.estimated(store, found.item, look.undeclared()))
         if await scan.header(store, found.item) == header:
             if not look.findings or look.findings == before:
                 return look

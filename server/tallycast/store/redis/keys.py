@@ -44,6 +44,15 @@ class Keys:
         key = self.item(item)
         return f"{key}:e0", f"{key}:e1"
 
+    def people(self, item: str, kind: str) -> str:
+        """The HyperLogLog of who said a `unique` kind of the item."""
+        return f"{self.item(item)}:u:{kind}"
+
+    @property
+    def item_at(self) -> int:
+        """Where the item begins in the names that item() gives, from 1."""
+        return len(self.prefix) + 2
+
     def channel(self, item: str) -> str:
         """Where the item's counts are published, in the same slot of a cluster as its keys."""
         return self.channel_prefix + self.item(item)
@@ -64,6 +73,23 @@ class Keys:
     def here(self, hub: str) -> str:
         """The hash of how many watch by item at that hub."""
         return f"{self.prefix}viewers:{{{hub}}}"
+
+    def records(self, space: str) -> str:
+        """The hash with all documents of a space, and its revision."""
+        return f"{self.prefix}records:{{{space}}}"
+
+    def journal(self, name: str) -> str:
+        """The stream of that name."""
+        return f"{self.prefix}journal:{{{name}}}"
+
+    def appenders(self, name: str) -> str:
+        """The hash with what each hub added last to the journal of that name."""
+        return f"{self.journal(name)}:hubs"
+
+    @property
+    def history(self) -> str:
+        """What all keys of the history begin with."""
+        return f"{self.prefix}history:{{all}}:"
 
     @property
     def migration(self) -> str:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import struct
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from redis.asyncio import RedisCluster
 
 from tallycast.errors import ConfigError
-from tallycast.kinds import Kinds
+from tallycast.kinds import START, Kinds, Said
 from tallycast.store.check import Report
 from tallycast.store.pieces import EventRow, Piece, Says
 from tallycast.store.redis import scan
 from tallycast.store.redis.check import Unreadable, look_through, read_header, said_in
 from tallycast.store.redis.keys import HEADER, make_header, make_record, parse_header
+from tallycast.store.redis.shared import SharedTarget
+from tallycast.store.redis.shared import read as read_shared
+from tallycast.store.shared import Shared
 
 DAY_S = 86_400
 MOST_KINDS = 255  # that a header has room for
@@ -83,29 +87,42 @@ class RedisSource:
         names = list(counts)
         counts = {kind: n for kind, n in counts.items() if n}
         if found.whole is not None:
-            yield Piece(item, v, counts, _says(found.whole, names), [])
+            says = _says(found.whole, names)
+            sums: Counter[str] = Counter()
+            for _, said in says:
+                sums.update({kind: value for kind, (value, _) in said.items()})
+            people = await scan.people(store, item, [kind for kind, n in counts.items() if n != sums[kind]])
+            yield Piece(item, v, counts, says, [], people)
         else:
+            people = await scan.people(store, item, list(counts))
             async for page in scan.pages(store, item):
-                yield Piece(item, v, counts, _says(page, names), [])
+                yield Piece(item, v, counts, _says(page, names), [], people)
         for key, at_s in sets.items():
             async for ids in scan.members(store, key):
-                yield Piece(item, v, counts, [], [_event(member, at_s) for member in ids])
+                yield Piece(item, v, counts, [], [_event(member, at_s) for member in ids], people)
+
+    async def shared(self) -> AsyncIterator[Shared]:
+        """See Source.shared."""
+        async for one in read_shared(self._store):
+            yield one
 
 
 class RedisTarget:
     """The keys of one prefix, marked as long as not all of them are there."""
 
-    def __init__(self, store: scan.Opened, *, resumed: bool) -> None:
+    def __init__(self, store: scan.Opened, kinds: Kinds, *, resumed: bool) -> None:
         self._store = store
+        self._unique = [name for name, kind in kinds.items() if kind.rule == "unique"]
         self._resumed = resumed
+        self._shared = SharedTarget(store, resumed=resumed)
         self._item: str | None = None
         self._kinds: list[str] = []  # of that item, in the order of its header
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, prefix: str, origin: str) -> AsyncIterator[RedisTarget]:
-        """The store at `url`, to be filled from `origin`. Raises ConfigError where hubs run on it or it holds anything
-        but what a migration from there left."""
+    async def open(cls, url: str, prefix: str, origin: str, kinds: Kinds) -> AsyncIterator[RedisTarget]:
+        """The store at `url`, to be filled from `origin` for hubs with those kinds. Raises ConfigError where hubs run
+        on it or it holds anything but what a migration from there left."""
         async with scan.opened(url, prefix, purpose="migrate") as store:
             await _refuse_hubs(store)
             begun = await _mark(store)
@@ -120,25 +137,39 @@ class RedisTarget:
                 raise ConfigError(
                     f"store {store.name}: holds a part of {begun}: finish that migration, or delete its keys"
                 )
-            yield cls(store, resumed=begun is not None)
+            yield cls(store, kinds, resumed=begun is not None)
 
-    async def write(self, pieces: Sequence[Piece]) -> None:
+    async def write(self, pieces: Sequence[Piece]) -> int:
         """See Target.write."""
         if self._resumed:
             await self._check_versions(pieces)
         pipeline = self._store.client.pipeline(transaction=False)
         keys = self._store.keys
+        values = 0
         for piece in pieces:
             key, sets = keys.item(piece.item), keys.events(piece.item)
             if piece.item != self._item:
                 self._item, self._kinds = piece.item, list(piece.counts)
                 if self._resumed:
-                    pipeline.execute_command("UNLINK", key, *sets)
-            pipeline.execute_command("HSET", key, *self._fields(piece))
+                    logs = (keys.people(piece.item, kind) for kind in {*self._unique, *piece.people})
+                    pipeline.execute_command("UNLINK", key, *sets, *logs)
+                for kind, log in piece.people.items():
+                    pipeline.execute_command("SET", keys.people(piece.item, kind), log)
+            for kind in self._unique:
+                if people := [actor for actor, said in piece.says if kind in said and not actor.startswith(START)]:
+                    pipeline.execute_command("PFADD", keys.people(piece.item, kind), *people)
+            says = [(actor, self._recorded(actor, said)) for actor, said in piece.says]
+            values += sum(len(said) for _, said in says)
+            pipeline.execute_command("HSET", key, *self._fields(piece, [its for its in says if its[1]]))
             for day, members in _by_day(piece.events).items():
                 pipeline.execute_command("SADD", sets[day % 2], *members)
                 pipeline.execute_command("EXPIREAT", sets[day % 2], (day + 2) * DAY_S)
         await pipeline.execute()
+        return values
+
+    async def write_shared(self, some: Sequence[Shared]) -> None:
+        """See Target.write_shared."""
+        await self._shared.write(some)
 
     async def check(self, kinds: Kinds) -> Report:
         """See Target.check."""
@@ -148,14 +179,20 @@ class RedisTarget:
         """See Target.finish."""
         await self._store.client.execute_command("DEL", self._store.keys.migration)
 
-    def _fields(self, piece: Piece) -> list[bytes]:
+    def _recorded(self, actor: str, said: dict[str, Said]) -> dict[str, Said]:
+        """What has a place in the actor's record: of `unique` kinds only what was given."""
+        if actor.startswith(START) or said.keys().isdisjoint(self._unique):
+            return said
+        return {kind: its for kind, its in said.items() if kind not in self._unique}
+
+    def _fields(self, piece: Piece, says: Sequence[Says]) -> list[bytes]:
         kinds = self._kinds
-        kinds += dict.fromkeys(kind for _, said in piece.says for kind in said if kind not in kinds)
+        kinds += dict.fromkeys(kind for _, said in says for kind in said if kind not in kinds)
         if len(kinds) > MOST_KINDS:
             raise ConfigError(f"{piece.item}: was reacted to in more than {MOST_KINDS} kinds")
         try:
             header = make_header(piece.v, {kind: piece.counts.get(kind, 0) for kind in kinds})
-            records = [part for actor, said in piece.says for part in (actor.encode(), make_record(said, kinds))]
+            records = [part for actor, said in says for part in (actor.encode(), make_record(said, kinds))]
         except (OverflowError, struct.error):
             raise ConfigError(
                 f"{piece.item}: a value or count is not possible: run `tallycast check --repair` on the source first"

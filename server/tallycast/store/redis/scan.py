@@ -169,6 +169,18 @@ async def events(store: Opened, names: Sequence[str]) -> list[tuple[str, str, An
     return [(name, key, size) for (name, key), size in zip(sets, sizes, strict=True) if size]
 
 
+async def estimated(store: Opened, item: str, kinds: Sequence[str]) -> list[str]:
+    """Those of the kinds of which the item has a HyperLogLog."""
+    there = await _pipelined(store, [("EXISTS", store.keys.people(item, kind)) for kind in kinds])
+    return [kind for kind, is_there in zip(kinds, there, strict=True) if is_there]
+
+
+async def people(store: Opened, item: str, kinds: Sequence[str]) -> dict[str, bytes]:
+    """The HyperLogLogs that the item has of those kinds."""
+    logs = await _pipelined(store, [("GET", store.keys.people(item, kind)) for kind in kinds])
+    return {kind: log for kind, log in zip(kinds, logs, strict=True) if isinstance(log, bytes)}
+
+
 async def expiries(store: Opened, sets: Sequence[str]) -> list[int]:
     """When each of the keys ends, in s since 1970; -1 for never."""
     return await _pipelined(store, [("EXPIRETIME", key) for key in sets])

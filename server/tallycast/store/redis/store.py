@@ -2,75 +2,82 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
 
 from tallycast.errors import Unavailable
-from tallycast.kinds import Kinds, Reaction
+from tallycast.kinds import RESERVED, Kinds, Reaction
 from tallycast.store.base import Applied, Attendant, Reading, Snapshot
 from tallycast.store.redis.actors import Actors
 from tallycast.store.redis.batch import SCRIPT, Packer, Reader
 from tallycast.store.redis.channels import Channels
-from tallycast.store.redis.client import ANSWER_S, connect
+from tallycast.store.redis.client import Client, connect
 from tallycast.store.redis.feed import Feed
+from tallycast.store.redis.history import ROLL, RedisHistory
 from tallycast.store.redis.keys import HEADER, Keys
+from tallycast.store.redis.line import Ack, Line
+from tallycast.store.redis.moderation import RedisModeration
 from tallycast.store.redis.pace import Pace
 from tallycast.store.redis.presence import Presence
-from tallycast.store.redis.servers import Command, Confirmation, OneServer, Servers, Shards, command, send
-from tallycast.store.redis.trouble import explain
+from tallycast.store.redis.records import RedisJournal, RedisRecords
+from tallycast.store.redis.servers import Command, OneServer, Servers, Shards, command
 from tallycast.store.redis.url import RedisUrl
+from tallycast.store.redis.walk import Walk
 
-log = logging.getLogger("tallycast.redis")
-
-Ack = Literal["memory", "replica", "disk"]
-
-REPLICA_S = 0.5  # how long a replica may take
-DISK_S = 2.0  # how long the disk may take: with appendfsync everysec mostly a second
 PRESENCE_CONNECTIONS = 4
-REST_S = 0.25  # after a failure, until the next one may be waited for
 PULSES = 64  # keys of which at least one is on each node of a cluster; more nodes than that are looked at in part
 
 PUBLISH = resources.files("tallycast.store.redis").joinpath("scripts/publish.lua").read_bytes()
 LOAD = (command("SCRIPT", "LOAD", SCRIPT),)
+LOAD_ROLL = (command("SCRIPT", "LOAD", ROLL),)
 
 
 class RedisStore:
     """A Store in the Redis at `url`, under the names that `keys` gives; not connected before it is used.
 
     All is done in the order in which it was asked for, and so are the answers: one piece of work at a time, as
-    intake.py and hub.py make pieces of whatever waits. While Redis is away work raises Unavailable, after a second in
-    which it could have come back; at once for REST_S after that.
+    intake.py and hub.py make pieces of whatever waits. While Redis is away it raises Unavailable; see Line.
     """
 
     def __init__(self, url: RedisUrl, keys: Keys, kinds: Kinds, *, ack: Ack = "memory") -> None:
-        self._url = url
         self._keys = keys
         self._kinds = kinds
         client = connect(url, name="tallycast")
-        cluster = isinstance(client, RedisCluster)
-        self._servers: Servers = Shards(client) if isinstance(client, RedisCluster) else OneServer(client)
+        self._cluster = cluster = isinstance(client, RedisCluster)
+        self._servers = _servers(client)
         self._packer = Packer(keys, kinds, cluster=cluster)
         self._reader = Reader(kinds)
-        self._confirmation = _confirmation(ack)
+        self._line = Line(self._servers, str(url), ack=ack, scripts=LOAD)
+        self._writing = self._line.way("takes reactions", confirmed=True)
+        self._reading = self._line.way("is read")
+        self._publishing = self._line.way("publishes")
         self._pace = Pace(self._publish)
         self._channels = Channels(url, keys)
         self._feed = Feed(self._channels, keys, self._read_items, self._pace.heard)
         self._actors = Actors(self._channels, keys, self._tell_hubs)
         self._publish_words = ("SPUBLISH" if cluster else "PUBLISH", keys.channel_prefix)
         presence = connect(url, name="tallycast-presence", most=PRESENCE_CONNECTIONS)
-        self._presence = Presence(presence, keys, secrets.token_hex(8))
-        self._turn = asyncio.Lock()
+        hub = secrets.token_hex(8)
+        self._presence = Presence(presence, keys, hub)
+        # What is not on a reaction's way has connections and turns of its own: it may take long and hold up nobody.
+        beside = _servers(connect(url, name="tallycast-beside"))
+        self._beside = Line(beside, str(url), ack=ack, scripts=LOAD_ROLL, beside=self._line)
+        looking = self._beside.way("shows what hubs share")
+        look = self._beside.asking(looking)
+        keep = self._beside.asking(self._beside.way("keeps what hubs share", confirmed=True))
+        self.records = RedisRecords(keys, look, keep)
+        self.journal = RedisJournal(keys, hub, look, keep)
+        walk = Walk(self._beside, looking, keys)
+        self.moderation = RedisModeration(keys, kinds, walk, look, keep, self._moderated, cluster=cluster)
+        asking = (self._beside.asking(self._beside.way(does)) for does in ("is asked for history", "keeps history"))
+        self.history = RedisHistory(keys, *asking)
         self._closed = False
-        self._writing, self._reading, self._publishing = _Way("takes reactions"), _Way("is read"), _Way("publishes")
 
     async def apply(self, batch: Sequence[Reaction]) -> Applied:
         """Count a batch: each item's part at once, or parts of it where it is large. See Store.apply.
@@ -78,13 +85,16 @@ class RedisStore:
         When some parts were counted and others could not be, all raise Unavailable: whoever sends them again changes
         nothing twice.
         """
-        calls = self._packer.calls(batch, self._pace.due)
+        calls = self._packer.calls(batch, self._pace.due, self.journal.changes.most)
         commands = [Command(call.command, call.key) for call in calls]
         try:
-            answers, again = await self._send(self._writing, commands)
+            answers, again = await self._line.send(self._writing, commands)
         except BaseException:
             self._pace.doubtful({item for call in calls for item, _ in call.items})
             raise
+        if self._cluster:
+            self.journal.changes.note(b",".join(filter(None, (answer[-1] for answer in answers))))
+        self.journal.changes.measure_when_due()
         applied = self._reader.applied(batch, calls, answers, again=again)
         published = frozenset().union(*(call.published for call in calls))
         for snapshot in applied.changed:
@@ -101,13 +111,14 @@ class RedisStore:
         for item, its in actors.items():
             key = self._keys.item(item)
             commands.append(Command(command("HMGET", key, HEADER, *its), key))
-        answers, _ = await self._send(self._reading, commands)
+        answers, _ = await self._line.send(self._reading, commands)
         snapshots: dict[str, Snapshot] = {}
         mine: dict[tuple[str, str], dict[str, int]] = {}
         for (item, its), (header, *records) in zip(actors.items(), answers, strict=True):
             snapshots[item] = self._reader.snapshot(item, header)
             for actor, record in zip(its, records, strict=True):
-                mine[item, actor] = self._reader.mine(header, record)
+                reader = self._reader.given if actor.startswith(RESERVED) else self._reader.mine
+                mine[item, actor] = reader(header, record)
         return Reading({item: snapshots[item] for item in items}, mine)
 
     def follow(self, items: Collection[str], heard: Callable[[Snapshot], None]) -> None:
@@ -154,19 +165,20 @@ class RedisStore:
             Command(command("SET", key, now_s), key)
             for key in self._servers.each([self._keys.pulse(number) for number in range(PULSES)])
         ]
-        await self._send(self._writing, commands)
+        await self._line.send(self._writing, commands)
 
     async def close(self) -> None:
         """Finish what was asked for and close all connections. Closing twice is allowed."""
         if not self._closed:
             await self._pace.close()
             await self._actors.close()
+            await self.journal.changes.close()
             self._closed = True
+            await self._beside.close()
+            await self._line.close()
             await self._feed.close()
             await self._channels.close()
             await self._presence.close()
-            async with self._turn:
-                await self._servers.close()
 
     async def _publish(self, items: Collection[str]) -> None:
         keys = [self._keys.item(item) for item in items]
@@ -175,7 +187,12 @@ class RedisStore:
     async def _tell_hubs(self, commands: Sequence[Command]) -> list[Any]:
         if self._writing.trouble and self._reading.trouble:  # both are tried anyway: this need not take turns with them
             raise Unavailable(self._reading.trouble)
-        return (await self._send(self._publishing, commands))[0]
+        return (await self._line.send(self._publishing, commands))[0]
+
+    def _moderated(self, snapshot: Snapshot, moved: bytes) -> None:
+        self.journal.changes.note(moved)
+        self._pace.heard(snapshot)
+        self._feed.changed(snapshot)
 
     def _tell(self, heard: Callable[[Snapshot], None], snapshot: Snapshot) -> None:
         if not snapshot.counts.keys() <= self._kinds.keys():  # published by a hub with another kinds file
@@ -186,52 +203,7 @@ class RedisStore:
     async def _read_items(self, items: Collection[str]) -> dict[str, Snapshot]:
         return (await self.read(items, ())).snapshots
 
-    async def _send(self, way: _Way, commands: Sequence[Command]) -> tuple[list[Any], bool]:
-        if self._closed:
-            raise Unavailable("the store is closed")
-        if not commands:
-            return [], False
-        async with self._turn:
-            if way.trouble is not None and (self._closed or time.monotonic() < way.rest_until_s):
-                raise Unavailable(way.trouble)
-            try:
-                answers = await send(
-                    self._servers,
-                    commands,
-                    scripts=LOAD,
-                    confirmation=self._confirmation if way is self._writing else None,
-                    answer_s=ANSWER_S,
-                    patient=way.trouble is None,
-                )
-            except (RedisError, RedisClusterException, OSError) as error:
-                raise self._refusal(way, error) from None
-            if way.trouble is not None:
-                way.trouble = None
-                log.warning("Redis at %s %s again", self._url, way.does)
-            return answers
 
-    def _refusal(self, way: _Way, error: Exception) -> Unavailable:
-        message, advice = explain(error)
-        if message not in (self._writing.trouble, self._reading.trouble, self._publishing.trouble):
-            log.error("%s, at %s: %s (%s)", message, self._url, advice, error)
-        way.trouble = message
-        way.rest_until_s = time.monotonic() + REST_S
-        return Unavailable(message)
-
-
-class _Way:
-    """What Redis `does` for us: what is wrong with it now, and until when it is not tried again."""
-
-    def __init__(self, does: str) -> None:
-        self.does = does
-        self.trouble: str | None = None
-        self.rest_until_s = float("-inf")
-
-
-def _confirmation(ack: Ack) -> Confirmation | None:
-    """What follows a script on its connection, as the setting wants it."""
-    if ack == "replica":
-        return Confirmation(command("WAIT", 1, int(REPLICA_S * 1000)), REPLICA_S)
-    if ack == "disk":
-        return Confirmation(command("WAITAOF", 1, 0, int(DISK_S * 1000)), DISK_S)
-    return None
+def _servers(client: Client) -> Servers:
+    """Who answers, as the client knows them."""
+    return Shards(client) if isinstance(client, RedisCluster) else OneServer(client)

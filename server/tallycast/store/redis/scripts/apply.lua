@@ -11,18 +11,26 @@
 --              Days are Redis's own in UTC; a set ends with the day after its own, so that ids last 24 h at least.
 --              On a cluster the set of yesterday is at the same time begun as that of tomorrow, with an id that is in
 --              both: while a slot moves, Redis refuses commands whose keys are not all there, or all elsewhere.
+--              Then a HyperLogLog for each `unique` kind of each item that is said here: who said it. Its name is the
+--              item's with `:u:` and the kind's. Last the stream of all changes, where ARGV[7] is not 0.
 -- ARGV[1]      n
 -- ARGV[2]      the names of this hub's kinds, with spaces between; they are numbered from 1
--- ARGV[3]      a byte for each of them: 255 for `event`, the number of its group from 1, or 0
+-- ARGV[3]      a byte for each of them: 255 for `event`, 254 for `unique`, the number of its group from 1, or 0; then one
+--              more for each: the number of its only rival, 0 where it has none, 255 where they are many
 -- ARGV[4]      PUBLISH, or SPUBLISH on a cluster
 -- ARGV[5]      what channels have before the key's name
--- ARGV[6…]     for each item: one string with 1 if it is to be published when its counts move, else 0 (1 byte), the
---              number of its actors (2) and all their reactions (12 bytes each:
---              number of the kind (1), value (3), seq (7), 0 for none, and (1) the sum of 1 where the same actor says
---              more and 2 where its rivals are taken back though the value is 0: it was set a moment before); then the actors in the same order, then the ids of the events among the reactions
+-- ARGV[6]      where in the key's name the item's begins
+-- ARGV[7]      how many changes the stream holds; 0 on a cluster, where it is in another slot
+-- ARGV[8…]     for each item: one string with 1 if it is to be published when its counts move, else 0 (1 byte), the
+--              number of its actors (2) and all their reactions (12 bytes each: number of the kind (1), value (3), seq
+--              (7), 0 for none, and (1) the sum of 1 where the same actor says more, 2 where its rivals are taken back
+--              though the value is 0, since it was set a moment before or rates, and 4 where the value is set whatever
+--              the rule is); then the actors in the same order, then the ids of the events among the reactions
 --
--- Answer: for each item its header (nil: none yet), 1 if its counts moved, else 0, then each actor's record.
--- What is published of an item is its header.
+-- Answer: for each item its header (nil: none yet), 1 if its counts moved, else 0, then each actor's record. On a
+-- cluster at last what moved, as it is in the stream: '["item",version,{"kind":by}]' for each item, with commas between.
+--
+-- What is published of an item is its header. Items and kinds are made of characters that JSON takes as they are.
 --
 -- Records and headers are written also where nothing changed: WAIT tells of what this connection wrote last, and a
 -- repeated reaction must not be acknowledged before the first one is on the replica. Written are whole strings, so that
@@ -33,13 +41,13 @@
 local ENTRY = 12
 local FORM = '<BI3I7B'
 local MOST = 2 ^ 24 - 1 -- that a value can be
-local EVENT = 255
+local EVENT, UNIQUE, MANY = 255, 254, 255
 local FEW = 3 -- actors: HGET for each is then less work than one HMGET
 local DAY_S = 86400
 local KEYS, ARGV = KEYS, ARGV
 local byte, sub, rep, gmatch = string.byte, string.sub, string.rep, string.gmatch
 local type, pairs, ipairs, unpack, concat = type, pairs, ipairs, unpack, table.concat
-local bytes_of, numbers_of = struct.pack, struct.unpack
+local bytes_of, numbers_of, format = struct.pack, struct.unpack, string.format
 local call, try = redis.call, redis.pcall
 
 local kinds, number_of = {}, {}
@@ -47,42 +55,31 @@ for name in gmatch(ARGV[2], '[^ ]+') do
     kinds[#kinds + 1] = name
     number_of[name] = #kinds
 end
-local rules = { byte(ARGV[3], 1, -1) }
-local publish, channel_prefix = ARGV[4], ARGV[5]
+local rules, only = { byte(ARGV[3], 1, #kinds) }, { byte(ARGV[3], #kinds + 1, -1) }
+local publish, channel_prefix, item_at, most_changes = ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7]
 
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local day = math.floor(time[1] / DAY_S)
 
 -- What the names in a header mean: each kind of this hub by its place there, made once a call for all items alike.
--- `rivals` has the place of a kind's only rival, 0 where it has none, nil where they are many or not all in the header.
 local schemas = {}
 local function schema_of(names)
     local schema = schemas[names]
     if schema then
         return schema
     end
-    local codes, rivals, size = {}, {}, 0
+    local codes, named, size = {}, {}, 0
     for name in gmatch(names, '[^ ]+') do
         size = size + 1
+        named[size] = name
         if number_of[name] then
             codes[number_of[name]] = size
         end
     end
-    for number, rule in ipairs(rules) do
-        local others, code = 0, 0
-        for other = 1, #rules do
-            if rule ~= 0 and rule ~= EVENT and other ~= number and rules[other] == rule then
-                others, code = others + 1, codes[other]
-            end
-        end
-        if others < 2 then
-            rivals[number] = code
-        end
-    end
     local counts = rep('I6', size)
     schema = {
-        codes = codes, rivals = rivals, names = names, size = size,
+        codes = codes, named = named, first = {}, names = names, size = size,
         reading = '<I7' .. counts, writing = '<BI7' .. counts,
     }
     schemas[names] = schema
@@ -140,9 +137,16 @@ local function write(list, values, seqs)
     return concat(own)
 end
 
+local function meet(people, kind, actor)
+    local its = people[kind] or {}
+    its[#its + 1], people[kind] = actor, its
+    return people
+end
+
 local answer, answered = {}, 0
 local moved = {} -- by how much each count of an item, by place
-local next_arg = 6
+local changes, told = { '', '', '', '' }, 0 -- what moved as JSON, in so many pieces; most calls have four
+local next_arg = 8
 local items = tonumber(ARGV[1])
 local next_set = items + 1
 
@@ -154,51 +158,53 @@ for number = 1, items do
     end
     local was = schema_of(header and sub(header, 9 + 6 * byte(header)) or '')
     local schema = was
-    local codes, rivals = schema.codes, schema.rivals
+    local codes = schema.codes
     local reactions = ARGV[next_arg]
     local announced, actors, at = numbers_of('<BI2', reactions)
     local actors_at = next_arg
     next_arg = next_arg + 1 + actors
     local all = actors > FEW and call('HMGET', key, unpack(ARGV, actors_at + 1, actors_at + actors))
-    local today, yesterday, fresh, gone
+    local today, yesterday, fresh, gone, people
     local writes, written = {}, 0
     local at_answer = answered + 1
     answered = answered + 2
 
     for pair = 1, actors do
         local actor = ARGV[actors_at + pair]
-        local stored
-        if all then
-            stored = all[pair]
-        else
+        local stored = all and all[pair]
+        if not all then
             stored = call('HGET', key, actor)
         end
         local record = stored or ''
         local kind, value, seq, flags = numbers_of(FORM, reactions, at)
         at = at + ENTRY
-        local more, sets = flags % 2 == 1, value ~= 0 or flags > 1
+        local more, sets, rule = flags % 2 == 1, value ~= 0 or flags % 4 > 1, flags > 3 and 0 or rules[kind]
         local code = codes[kind]
         if not code then
             schema = with_kind(schema, kind)
-            codes, rivals = schema.codes, schema.rivals
-            code = codes[kind]
+            codes, code = schema.codes, schema.codes[kind]
         end
 
         -- Most say one thing, and before that said nothing, or something of that kind and its only rival. All that is
         -- done here the loop below does too.
-        local rival = rivals[kind]
-        local told = sets and seq ~= 0 and rival ~= 0 -- the rivals are given the seq
+        local rival = rule == 0 and 0 or only[kind]
+        if rival ~= 0 then
+            rival = rival ~= MANY and codes[rival] or nil
+        end
+        local telling = sets and seq ~= 0 and rival ~= 0 -- the rivals are given the seq
         local done = false
-        if not more and rules[kind] ~= EVENT and (rival or not told) then
+        if rule == UNIQUE and not more then
+            done, people = true, meet(people or {}, kind, value ~= 0 and actor or nil)
+        elseif not more and rule ~= EVENT and (rival or not telling) then
             if record == '' then
                 done = true
                 if value ~= 0 or seq ~= 0 then
-                    record = bytes_of(FORM, code, value, seq, told and rival or 0)
+                    record = bytes_of(FORM, code, value, seq, telling and rival or 0)
                     moved[code] = (moved[code] or 0) + value
                 end
             elseif #record == ENTRY then
                 local said, old, standing, other = numbers_of(FORM, record)
-                if not told and said == code and other == 0 then
+                if not telling and said == code and other == 0 then
                     done = true
                     if seq == 0 or seq >= standing then
                         moved[code] = (moved[code] or 0) + value - old
@@ -210,7 +216,7 @@ for number = 1, items do
                             record = bytes_of(FORM, code, value, standing, 0)
                         end
                     end
-                elseif told and (said == code and other == rival or said == rival and other == code) then
+                elseif telling and (said == code and other == rival or said == rival and other == code) then
                     done = true
                     if seq >= standing then
                         moved[said] = (moved[said] or 0) - old
@@ -224,12 +230,14 @@ for number = 1, items do
         if not done then
             local list, values, seqs = read(record)
             while true do
-                if not values[code] then
+                if not values[code] and rule ~= UNIQUE then
                     list[#list + 1] = code
                     values[code], seqs[code] = 0, 0
                 end
-                local rule, old = rules[kind], values[code]
-                if rule == EVENT then
+                local old = values[code]
+                if rule == UNIQUE then
+                    people = meet(people or {}, kind, value ~= 0 and actor or nil)
+                elseif rule == EVENT then
                     if not today then
                         today, yesterday = KEYS[next_set + day % 2], KEYS[next_set + (day + 1) % 2]
                         next_set = next_set + 2
@@ -252,7 +260,7 @@ for number = 1, items do
                             if rules[other] == rule and other ~= kind then
                                 if seq ~= 0 and not codes[other] then
                                     schema = with_kind(schema, other)
-                                    codes, rivals = schema.codes, schema.rivals
+                                    codes = schema.codes
                                 end
                                 local place = codes[other]
                                 if place and values[place] then
@@ -274,12 +282,11 @@ for number = 1, items do
                 end
                 kind, value, seq, flags = numbers_of(FORM, reactions, at)
                 at = at + ENTRY
-                more, sets = flags % 2 == 1, value ~= 0 or flags > 1
+                more, sets, rule = flags % 2 == 1, value ~= 0 or flags % 4 > 1, flags > 3 and 0 or rules[kind]
                 code = codes[kind]
                 if not code then
                     schema = with_kind(schema, kind)
-                    codes, rivals = schema.codes, schema.rivals
-                    code = codes[kind]
+                    codes, code = schema.codes, schema.codes[kind]
                 end
             end
             record = write(list, values, seqs)
@@ -296,18 +303,30 @@ for number = 1, items do
         answer[answered] = record
     end
 
-    local changed = 0
-    for _, by in pairs(moved) do
-        if by ~= 0 then
-            changed = 1
+    local numbers -- version, counts
+    if people then
+        numbers = header and { numbers_of(was.reading, header, 2) } or { 0 }
+        for kind, its in pairs(people) do
+            local log = key .. ':u:' .. kinds[kind]
+            if #its > 0 and call('PFADD', log, unpack(its)) == 1 then
+                -- What stands is what was given, in the record of the hub's own actor, and the people before.
+                local code, given = codes[kind], call('HGET', key, '~start:' .. kinds[kind])
+                local _, values = read(given or '')
+                local stands = code <= was.size and numbers[code + 1] or 0
+                local by = call('PFCOUNT', log) + (values[code] or 0) - stands
+                if by > 0 then -- an estimate that went down is not shown
+                    moved[code] = (moved[code] or 0) + by
+                end
+            end
         end
     end
-    if header or written > 0 then
+    local changed = 0
+    for _, by in pairs(moved) do
+        changed = by ~= 0 and 1 or changed
+    end
+    if header or written > 0 or changed == 1 then
         if changed == 1 or schema ~= was then
-            local numbers = { 0 } -- version, counts
-            if header then
-                numbers = { numbers_of(was.reading, header, 2) }
-            end
+            numbers = numbers or header and { numbers_of(was.reading, header, 2) } or { 0 }
             for place = was.size + 1, schema.size do
                 numbers[place + 1] = 0
             end
@@ -316,6 +335,24 @@ for number = 1, items do
             end
             if changed == 1 then
                 numbers[1] = numbers[1] < now_us and now_us or numbers[1] + 1
+                changes[told + 1], changes[told + 2] = told == 0 and '["' or '}],["', sub(key, item_at, -2)
+                told = told + 2
+                local begun = false
+                for code, by in pairs(moved) do
+                    if by ~= 0 then
+                        local name = schema.named[code]
+                        if begun then
+                            name = ',"' .. name .. '":'
+                        elseif numbers[1] ~= now_us then
+                            name = format('",%.0f,{"%s":', numbers[1], name)
+                        else -- as of most items
+                            name = schema.first[code] or format('",%.0f,{"%s":', now_us, name)
+                            schema.first[code] = name
+                        end
+                        changes[told + 1], changes[told + 2] = name, by == 1 and '1' or by
+                        begun, told = true, told + 2
+                    end
+                end
             end
             header = bytes_of(schema.writing, schema.size, unpack(numbers, 1, schema.size + 1)) .. schema.names
         end
@@ -334,10 +371,14 @@ for number = 1, items do
     if changed == 1 and announced == 1 then
         call(publish, channel_prefix .. key, header)
     end
-    for code in pairs(moved) do
-        moved[code] = nil
-    end
+    for code in pairs(moved) do moved[code] = nil end
     answer[at_answer], answer[at_answer + 1] = header, changed
 end
 
+local text = told > 0 and concat(changes, '', 1, told) .. '}]' or ''
+if most_changes == '0' then
+    answer[answered + 1] = text
+elseif told > 0 then
+    call('XADD', KEYS[#KEYS], 'MAXLEN', '~', most_changes, '*', 'body', '[' .. text .. ']')
+end
 return answer
