@@ -20,3 +20,8 @@ class PackedModules(BuildHookInterface[Any]):
             packed = root / "server" / "tallycast" / "client" / f"{source.name}.gz"
             if not packed.exists() or packed.stat().st_mtime < source.stat().st_mtime:
                 self.app.abort(f"{source.name} is not packed for the wheel: run `make install-test` first")
+        pages = root / "server" / "tallycast" / "dashboard"
+        sources = [*pages.glob("*.js"), *pages.glob("*.css")]
+        made = list((root / "server" / "tallycast" / "client").glob("dashboard-*.gz"))
+        if not made or min(path.stat().st_mtime for path in made) < max(path.stat().st_mtime for path in sources):
+            self.app.abort("the dashboard is not packed for the wheel: run `make install-test` first")

@@ -44,7 +44,7 @@ async def inside(directory: Path, **settings: Any) -> AsyncIterator[Inside]:
     store = f"sqlite:///{directory / 'hub.db'}"
     app = create_app(Settings(**{"store": store, "secret": (SECRET,), "reactions_per_second": 0, **settings}))
     service: Service = app.state.service
-    service.start()
+    await app.state.site.open()
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     try:
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as web:

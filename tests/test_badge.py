@@ -12,6 +12,7 @@ import pytest
 
 from asgi import Inside, inside
 from hubs import token
+from tallycast.kinds import parse
 from tallycast.routes import badge
 from web import check_problem
 
@@ -62,6 +63,13 @@ async def test_it_shows_the_label_and_the_number(hub: Inside) -> None:
 async def test_every_item_has_one(hub: Inside, item: str) -> None:
     await hub.react(item, 7, kind="clap")
     assert texts(await drawn(hub, item, kind="clap")) == ["Clap", "7"]
+
+
+def test_of_a_rating_it_shows_the_average_and_how_many_rated() -> None:
+    stars = parse('[stars]\nrule = "rating"\n', "kinds of this test").shown["stars"]
+    assert badge.number(stars, {}) == ("–", "not rated yet")
+    assert badge.number(stars, {"stars-5": 1}) == ("5.0 (1)", "5.0 of 5, 1 ratings")
+    assert badge.number(stars, {"stars-4": 1200, "stars-1": 300}) == ("3.4 (1.5K)", "3.4 of 5, 1,500 ratings")
 
 
 async def test_a_label_is_text_and_nothing_else(hub: Inside) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import packing
 from asgi import Inside, inside
-from tallycast.routes import client
+from tallycast.routes import client, dashboard
 from web import check_problem
 
 ROOT = Path(__file__).parent.parent
@@ -127,15 +127,20 @@ def test_the_modules_weigh_what_was_promised() -> None:
     bytes_of = {name: len(file.gzipped) for name, file in client.FILES.items()}
     assert bytes_of["tallycast.js"] <= 5 * 1024
     assert bytes_of["widget.js"] <= 8 * 1024, "the widget has the SDK in it"
+    assert bytes_of["poll.js"] <= 8 * 1024, "and so has the poll"
 
 
-def test_the_widget_is_one_file_that_loads_no_other() -> None:
+@pytest.mark.parametrize(
+    ("name", "elements"),
+    [("widget.js", {"TallyReactions", "TallyButton", "TallyCount"}), ("poll.js", {"TallyPoll"})],
+)
+def test_elements_are_one_file_that_loads_no_other(name: str, elements: set[str]) -> None:
     """So that one integrity value speaks for all of it, and no second request has to wait for the first."""
-    widget = client.FILES["widget.js"].plain.decode()
-    assert re.findall(r"\b(?:import|from)\b(?!\.meta)", widget) == []
-    (exports,) = re.findall(r"export\{([^}]*)\}", widget)
+    module = client.FILES[name].plain.decode()
+    assert re.findall(r"\b(?:import|from)\b(?!\.meta)", module) == []
+    (exports,) = re.findall(r"export\{([^}]*)\}", module)
     promised = {each.split(" as ")[-1] for each in exports.split(",")}
-    assert promised == {"TallyReactions", "TallyButton", "TallyCount", "connect", "define", "texts"}
+    assert promised == {*elements, "connect", "define", "texts"}
     assert client.FILES["tallycast.js"].plain.decode().endswith(" as connect};")
 
 
@@ -154,7 +159,8 @@ def test_the_integrity_values_of_the_docs_are_those_of_the_files() -> None:
 def test_a_wheel_gets_the_files_that_were_packed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["artifacts"] == ["server/tallycast/client/*.gz"]
-    assert {path.name for path in client.PACKED.iterdir()} == {f"{name}.gz" for name in client.NAMES}
+    packed = {f"{name}.gz" for name in client.NAMES} | {dashboard.packed_path(kind).name for kind in ("js", "css")}
+    assert {path.name for path in client.PACKED.iterdir()} == packed
 
 
 def test_a_checkout_serves_what_is_written_until_it_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from asgi import Call, Inside, inside
-from hubs import token
+from asgi import HOST, Call, Inside, inside
+from hubs import SECRET, token
+from tallycast.app import create_app
 from tallycast.errors import Unavailable
 from tallycast.routes.incoming import MOST_READ_BYTES
+from tallycast.settings import Settings
 from web import check_problem
 
 JSON = {"content-type": "application/json"}
@@ -33,6 +35,18 @@ def counted(hub: Inside, kind: str, result: str) -> bool:
     """Whether exactly one reaction was answered so."""
     line = f'tallycast_reactions_total{{kind="{kind}",result="{result}"}} 1.0'
     return line in hub.service.metrics.render().decode()
+
+
+@pytest.mark.parametrize(("store", "error"), [("sqlite:///{}/hub.db", None), ("redis://127.0.0.1:1/0", 0.0081)])
+async def test_the_config_says_how_exact_a_unique_kind_is(tmp_path: Path, store: str, error: float | None) -> None:
+    kinds = tmp_path / "kinds.toml"
+    kinds.write_text('[view]\nrule = "unique"\n[like]\nrule = "toggle"\n')
+    app = create_app(Settings(store=store.format(tmp_path), kinds=str(kinds), secret=(SECRET,)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{HOST}") as web:
+        found = (await web.get("/v1/config")).json()["kinds"]
+    await app.state.service.close()
+    assert found["view"].get("approximate") == error
+    assert "approximate" not in found["like"]
 
 
 async def test_items_keep_their_order_and_are_answered_once_each(hub: Inside) -> None:

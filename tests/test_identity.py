@@ -97,7 +97,7 @@ def test_a_token_without_a_name_is_refused(sub: object) -> None:
     assert refused.code == "bad_token" and "`sub`" in refused.message
 
 
-@pytest.mark.parametrize("sub", ["x", "x" * 128, "u:42", "Ada Lovelace", "~!@#$%^&*()"])
+@pytest.mark.parametrize("sub", ["x", "x" * 128, "u:42", "Ada Lovelace", "!@#$%^&*()"])
 def test_a_name_is_any_printable_ascii(sub: str) -> None:
     assert identity().verify(token({"sub": sub, "exp": NOW_S + 60})).name == sub
 

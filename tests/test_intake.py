@@ -261,3 +261,34 @@ async def test_nobody_is_held_for_less_than_a_crowd() -> None:
     assert intake.put(Asker(), 1, like())
     store.go.set()
     await intake.drain()
+
+
+async def test_what_waits_for_an_item_that_is_shut_meanwhile_is_refused_and_the_rest_is_counted() -> None:
+    intake, store, _ = make()
+    asker = Asker()
+    intake.put(asker, 1, like())
+    await asyncio.sleep(0)
+    for ref, item in enumerate(("a", "poll:x", "a", "poll:x"), 2):
+        intake.put(asker, ref, like()._replace(item=item))
+    intake.shut = {"a"}
+    store.go.set()
+    await intake.drain()
+    assert [[reaction.item for reaction in batch] for batch in store.batches] == [["a"], ["poll:x", "poll:x"]]
+    assert asker.acks.keys() == {1, 3, 5}, "the first was under way"
+    assert {ref: refusal.code for ref, refusal in asker.refusals.items()} == {2: "closed", 4: "closed"}
+
+
+async def test_who_is_held_is_heard_again_also_where_all_that_waited_was_shut_out() -> None:
+    intake, store, _ = make()
+    flood = Flood(intake, Asker())
+    while not flood.held:
+        flood.say()
+    intake.shut = {"a"}
+    store.go.set()
+    flood.say = lambda: None  # type: ignore[method-assign]
+    async with asyncio.timeout(5):
+        while flood.held:
+            await asyncio.sleep(0)
+    await intake.drain()
+    assert store.batches == []
+    assert len(flood.asker.refusals) == flood.said

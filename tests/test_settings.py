@@ -42,6 +42,7 @@ def texts(setting: Setting) -> st.SearchStrategy[tuple[str, Any]]:
         "secret": [SECRET, SECRET[::-1], "ab" * 40],
         "origins": ["*", "https://a.example", "https://*.b.example:8443"],
         "trusted_proxies": ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"],
+        "webhook_networks": ["127.0.0.1", "10.0.0.0/8"],
     }[setting.name]
     if setting.type == "text":
         return st.sampled_from(right).map(lambda text: (text, text))
@@ -210,7 +211,7 @@ def test_the_password_of_a_url_is_not_in_an_error() -> None:
 
 
 def test_the_packaged_kinds_are_read_by_default() -> None:
-    assert list(read_kinds(Settings())) == ["like", "dislike", "love", "clap", "share", "download"]
+    assert list(read_kinds(Settings()).shown) == ["like", "dislike", "love", "clap", "share", "download"]
 
 
 def test_a_kinds_file_is_read_by_its_path(tmp_path: Path) -> None:

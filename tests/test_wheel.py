@@ -130,7 +130,7 @@ def test_a_tree_that_is_not_packed_makes_no_wheel_and_says_what_to_do(tmp_path: 
     shutil.rmtree(tree / "server" / "tallycast" / "client")
     refused = build(tree, tmp_path)
     assert refused.returncode == 1
-    assert refused.stderr.strip() == "tallycast.js is not packed for the wheel: run `make install-test` first"
+    assert refused.stderr.strip() == "poll.js is not packed for the wheel: run `make install-test` first"
     assert list(tmp_path.glob("*.whl")) == []
     editable = build(tree, tmp_path, "wheel:editable")
     assert editable.returncode == 0, editable.stderr

@@ -14,10 +14,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tallycast import otel
 from tallycast.cors import Cors
 from tallycast.observe import Observe
-from tallycast.routes import badge, client, demo, events, form, http, live, ops
+from tallycast.routes import badge, client, dashboard, demo, events, form, http, live, ops, polls
+from tallycast.routes.admin import actors, alerts, bursts, changes, exchange, history, items, keys, links, openapi
+from tallycast.routes.admin import polls as admin_polls
 from tallycast.routes.problems import Unexpected, exception_handlers
 from tallycast.service import Service
 from tallycast.settings import Settings
+from tallycast.site import Site
 
 if TYPE_CHECKING:
     from tallycast.traces import Tracing
@@ -37,7 +40,7 @@ class Started:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
-            scope["app"].state.service.start()
+            await scope["app"].state.site.open()
         await self.app(scope, receive, send)
 
 
@@ -54,7 +57,7 @@ def create_app(settings: Settings | None = None, tracing: Tracing | None = None)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
-        service.start()
+        await app.state.site.open()
         yield {"service": service}
         await service.drain()
         await service.close()
@@ -66,6 +69,19 @@ def create_app(settings: Settings | None = None, tracing: Tracing | None = None)
             *events.routes,
             *badge.routes,
             *form.routes,
+            *polls.routes,
+            *dashboard.routes,
+            *keys.routes,
+            *items.routes,
+            *actors.routes,
+            *exchange.routes,
+            *history.routes,
+            *changes.routes,
+            *bursts.routes,
+            *admin_polls.routes,
+            *alerts.routes,
+            *links.routes,
+            *openapi.routes,
             *ops.routes,
             *client.routes,
             *demo.routes,
@@ -75,5 +91,6 @@ def create_app(settings: Settings | None = None, tracing: Tracing | None = None)
         lifespan=lifespan,
     )
     app.state.service = service
+    app.state.site = Site(service)
     app.state.readiness = ops.Readiness(service.store.ping, service.now_s)
     return app

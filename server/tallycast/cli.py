@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tallycast import __version__
 from tallycast.errors import ConfigError
+from tallycast.key_commands import key
+from tallycast.options import duration_s, json_option, kinds_option, prefix_option, store_option
+from tallycast.poll_commands import poll
 from tallycast.settings import SETTINGS, Settings
+from tallycast.talking import REFUSED, fail, lines_option, talk, url_option
 
 if TYPE_CHECKING:
     from tallycast.store.check import Report
 
-REFUSED, WRONG, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+WRONG, INTERRUPTED = 2, 130
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 EPILOG = """\b
@@ -54,23 +56,18 @@ def run(args: list[str]) -> int:
         return WRONG
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "tallycast"
-        return _fail(WRONG, f"{error.format_message()} (see `{command} --help`)")
+        return fail(WRONG, f"{error.format_message()} (see `{command} --help`)")
     except click.ClickException as error:
-        return _fail(WRONG, error.format_message())
+        return fail(WRONG, error.format_message())
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except ConfigError as error:
-        return _fail(WRONG, str(error))
+        return fail(WRONG, str(error))
     except BrokenPipeError:
         # Who read our output has seen enough. Python would complain about it when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code if isinstance(code, int) else 0
-
-
-def _fail(code: int, message: str) -> int:
-    click.echo(f"tallycast: {' '.join(message.split())}", err=True)
-    return code
 
 
 # The hub
@@ -98,24 +95,15 @@ def serve(**flags: str | None) -> None:
     run_server(settings)
 
 
-def _duration_s(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
-    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
-    if match is None:
-        raise click.BadParameter(f"expected a number and s, m, h or d, such as 90s, 15m, 1h or 30d, not {text!r}")
-    return int(match[1]) * _UNITS_S[match[2]]
-
-
-_store_option = click.option("--store", metavar="URL", help="the hub's store [TALLYCAST_STORE]")
-_prefix_option = click.option("--prefix", metavar="TEXT", help="how its keys begin, in Redis [TALLYCAST_PREFIX]")
-_kinds_option = click.option("--kinds", metavar="FILE", help="the hub's kinds file [TALLYCAST_KINDS]")
-_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+cli.add_command(key)
+cli.add_command(poll)
 
 
 @cli.command()
 @click.argument("sub")
-@click.option("--ttl", "ttl_s", default="1h", show_default=True, callback=_duration_s, help="how long it is good")
+@click.option("--ttl", "ttl_s", default="1h", show_default=True, callback=duration_s, help="how long it is good")
 @click.option("--item", "items", multiple=True, metavar="PATTERN", help="good for this item alone, or for PREFIX*")
-@_store_option
+@store_option
 def token(sub: str, ttl_s: int, items: tuple[str, ...], store: str | None) -> None:
     """Print a token for the user SUB, as a site's own server would sign it.
 
@@ -130,11 +118,11 @@ def token(sub: str, ttl_s: int, items: tuple[str, ...], store: str | None) -> No
 
 
 @cli.command()
-@_store_option
-@_prefix_option
-@_kinds_option
+@store_option
+@prefix_option
+@kinds_option
 @click.option("--repair", is_flag=True, help="set wrong counts right; with SQLite, stop the hub first")
-@_json_option
+@json_option
 def check(store: str | None, prefix: str | None, kinds: str | None, repair: bool, as_json: bool) -> int:
     """Prove that a store's counts are the sums of its values.
 
@@ -155,9 +143,9 @@ def check(store: str | None, prefix: str | None, kinds: str | None, repair: bool
 @cli.command()
 @click.option("--from", "source", metavar="URL", help="the store to copy: sqlite:///… or redis://… [TALLYCAST_STORE]")
 @click.option("--to", "target", metavar="URL", help="the store to fill, which holds nothing yet [TALLYCAST_STORE]")
-@_prefix_option
-@_kinds_option
-@_json_option
+@prefix_option
+@kinds_option
+@json_option
 def migrate(source: str | None, target: str | None, prefix: str | None, kinds: str | None, as_json: bool) -> int:
     """Copy all of a store to another one, and prove that the copy is right.
 
@@ -195,16 +183,6 @@ def _show(report: Report, *, as_json: bool) -> int:
 # The hub's clients
 
 
-def _url(_context: click.Context, _parameter: click.Parameter, url: str) -> str:
-    from tallycast_client.dial import addresses
-
-    try:
-        addresses(url)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    return url
-
-
 def _items(_context: click.Context, _parameter: click.Parameter, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
     from tallycast_client.session import check_item
 
@@ -218,35 +196,12 @@ def _items(_context: click.Context, _parameter: click.Parameter, given: str | tu
 
 def _client_options(command: Command) -> Command:
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="print one JSON object a line"),
+        lines_option,
         click.option("--token", envvar="TALLYCAST_TOKEN", metavar="JWT", help="who you are [TALLYCAST_TOKEN]"),
-        click.option(
-            "--url",
-            envvar="TALLYCAST_URL",
-            default="http://127.0.0.1:8000",
-            show_default=True,
-            callback=_url,
-            help="the hub [TALLYCAST_URL]",
-        ),
+        url_option,
     ):
         command = option(command)
     return command
-
-
-def _talk(conversation: Coroutine[Any, Any, None]) -> int:
-    """Run what talks to a hub; the exit code."""
-    import asyncio
-
-    from tallycast_client import Refused, TallycastClientError
-
-    try:
-        asyncio.run(conversation)
-    except Refused as error:
-        wait = f"; try again in {error.retry_after_s:.1f} s" if error.retry_after_s else ""
-        return _fail(REFUSED, f"the hub refused ({error.code}): {error.message}{wait}")
-    except TallycastClientError as error:
-        return _fail(UNREACHABLE, f"{error}; --url or TALLYCAST_URL says where the hub is")
-    return 0
 
 
 @cli.command()
@@ -258,7 +213,7 @@ def watch(items: tuple[str, ...], url: str, token: str | None, as_json: bool, vi
     from tallycast import commands
 
     try:
-        return _talk(commands.watch(url, token or None, items, as_json=as_json, viewers=viewers))
+        return talk(commands.watch(url, token or None, items, as_json=as_json, viewers=viewers))
     except KeyboardInterrupt:
         return 0
 
@@ -270,7 +225,7 @@ def counts(items: tuple[str, ...], url: str, token: str | None, as_json: bool) -
     """Show the counts of items as they are now."""
     from tallycast import commands
 
-    return _talk(commands.counts(url, token or None, items, as_json=as_json))
+    return talk(commands.counts(url, token or None, items, as_json=as_json))
 
 
 @cli.command()
@@ -286,7 +241,7 @@ def react(item: str, kind: str, value: int | None, url: str, token: str | None, 
     """
     from tallycast import commands
 
-    return _talk(commands.react(url, token or None, item, kind, value, as_json=as_json))
+    return talk(commands.react(url, token or None, item, kind, value, as_json=as_json))
 
 
 @cli.command()
@@ -313,8 +268,8 @@ def load(**options: Any) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "hdrh":
             raise
-        return _fail(WRONG, "`tallycast load` needs what is not installed: pip install 'tallycast[load]'")
+        return fail(WRONG, "`tallycast load` needs what is not installed: pip install 'tallycast[load]'")
     try:
         return command.main(command.Arguments(**options))
     except command.Failed as failed:
-        return _fail(failed.code, str(failed))
+        return fail(failed.code, str(failed))

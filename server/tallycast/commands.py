@@ -120,6 +120,11 @@ async def react(url: str, token: str | None, item: str, kind: str, value: int | 
     rule = (await client.config(url, timeout_s=TIMEOUT_S))["kinds"].get(kind, {}).get("rule")
     if rule == "event" and value is not None:
         raise click.UsageError(f"{kind} counts events: leave the value out")
+    if rule == "rating" and value is None:
+        raise click.UsageError(f"{kind} is a rating: say how many, or 0 to take it back")
+    if rule == "unique" and token is None:
+        click.echo(_line(await _react(url, None, item, kind, value, rule), as_json=as_json))
+        return
     kept = Path() if token is not None else _visitor_path(url)
     known = token or _kept_token(kept)
     try:
@@ -132,7 +137,7 @@ async def react(url: str, token: str | None, item: str, kind: str, value: int | 
     click.echo(_line(stands, as_json=as_json))
 
 
-async def _react(url: str, token: str, item: str, kind: str, value: int | None, rule: str | None) -> Counts:
+async def _react(url: str, token: str | None, item: str, kind: str, value: int | None, rule: str | None) -> Counts:
     async with Client(url, token=token, open_timeout_s=0, timeout_s=TIMEOUT_S) as hub:
         if rule == "event":
             return await hub.event(item, kind)

@@ -14,6 +14,7 @@ from functools import partial
 from tallycast import wire
 from tallycast.errors import Unavailable
 from tallycast.items import Item, Parcel, Watcher
+from tallycast.kinds import RESERVED
 from tallycast.store.base import Reading, Store
 
 AGAIN_S = 0.5  # after a reading that failed
@@ -138,7 +139,9 @@ class Devices:
 
     def _may_be_elsewhere(self, actor: str) -> bool:
         person = self._several.get(actor)
-        return person.elsewhere if person is not None else actor not in self.alone
+        if person is not None:
+            return person.elsewhere
+        return actor not in self.alone and actor[:1] != RESERVED  # as which nobody connects
 
     def _note(self, actor: str, name: str, mine: dict[str, int], answered: Collection[object] = ()) -> None:
         item = self._items.get(name)
@@ -211,7 +214,7 @@ class Devices:
                 if watcher.stale is not None:
                     self._behind.setdefault(watcher, {})[item] = actor
                 elif item.loaded:  # else a snapshot is on its way, which says it
-                    body = item.body_for(watcher)
+                    body = item.body_for(watcher, said.mine)
                     if body not in frames:
                         frames[body] = wire.counts(wire.with_mine(body, said.mine)), []
                     frames[body][1].append(watcher.write)

@@ -145,7 +145,7 @@ class Doorstep(HttpToolsProtocol):
         transport.write(answer)
         lane = Lane(
             transport,
-            lambda channel: Viewer(service, channel, admission.actor),
+            lambda channel: Viewer(service, channel, admission),
             service.keepalive,
             max_bytes=service.settings.message_bytes,
             lost=functools.partial(service.gate.leave, admission),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import binascii
+import math
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -10,28 +12,37 @@ from websockets.utils import accept_key
 
 from tallycast import request_id, wire
 from tallycast.addresses import Proxies, bucket
+from tallycast.daily import Daily
 from tallycast.errors import Refused
 from tallycast.identity import Actor, Identity
+from tallycast.kinds import RESERVED
 from tallycast.limits import Cap, Rate
 from tallycast.metrics import Metrics
 from tallycast.origins import Origins
+from tallycast.proof import Proofs
 from tallycast.settings import Settings
 
 RETRY_S = 5.0  # what one who met a cap on connections is told to wait
 
 
 class Admission(NamedTuple):
-    """Leave to stay: the address that the connection counts for, and who it is if it said so at the handshake."""
+    """Leave to stay: the address that the connection counts for, who it is if it said so at the handshake, and a
+    checksum of its user agent, which tells people behind one address apart and takes less room than the text."""
 
     address: str
     actor: Actor | None
+    agent: int = 0
 
 
 class Gate:
     """Admits connections that stay (sockets and event streams) and keeps count of them.
 
-    Each admit() that returns is paired with one leave(). `headers` are a request's by lower-case name.
+    Each admit() that returns is paired with one leave(). `headers` are a request's by lower-case name. `daily` names
+    those who have no identity; without it nobody reacts who has none. `proofs` has a say in who gets one.
     """
+
+    daily: Daily | None = None
+    proofs: Proofs | None = None
 
     def __init__(
         self, settings: Settings, origins: Origins, identity: Identity, metrics: Metrics, *, clock: Callable[[], float]
@@ -45,6 +56,8 @@ class Gate:
         self._metrics = metrics
         self._clock = clock
         self._rate = Rate(settings.connects_per_second, settings.connects_per_second * 10)
+        self._strangers = Rate(settings.connects_per_second, settings.connects_per_second * 10)
+        self._viewing_needs_token = settings.viewing == "token"
         self._cap = Cap(settings.connections_per_ip)
 
     def address(self, headers: Mapping[bytes, bytes], peer: str) -> str:
@@ -64,6 +77,19 @@ class Gate:
         """
         scheme, _, token = (authorization or "").partition(" ")
         return self._identity.verify(token.strip()) if scheme.lower() == "bearer" else None
+
+    def stranger(self, item: str, address: str, agent: int) -> Actor:
+        """Who somebody without identity is to `item` today, for kinds that count everybody once: on every hub the same
+        for the same address and agent() of one. No kind of theirs is ever taken back.
+
+        Raises Refused (`unauthenticated`, `rate_limited`: as many an address as connections; `unavailable`).
+        """
+        if self.daily is None or self._viewing_needs_token:
+            raise Refused("unauthenticated", "send a token before you react")
+        wait_s = self._strangers.wait_s(address, self._clock())
+        if wait_s:
+            raise Refused("rate_limited", "too many people without identity at this address", retry_after_s=wait_s)
+        return Actor(f"{RESERVED}u:{self.daily.name(item, address, str(agent))}", math.inf, None)
 
     def admit(self, headers: Mapping[bytes, bytes], peer: str) -> Admission:
         """Let a connection in.
@@ -95,12 +121,17 @@ class Gate:
         if not self._cap.enter(address):
             raise Refused("rate_limited", "too many connections from this address", retry_after_s=RETRY_S)
         self.open += 1
-        return Admission(address, actor)
+        return Admission(address, actor, agent(headers))
 
     def leave(self, admission: Admission) -> None:
         """The connection of `admission` has gone."""
         self.open -= 1
         self._cap.leave(admission.address)
+
+
+def agent(headers: Mapping[bytes, bytes]) -> int:
+    """A checksum of the user agent that a request names, 0 for none."""
+    return zlib.crc32(headers.get(b"user-agent", b""))
 
 
 def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

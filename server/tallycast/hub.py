@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from tallycast import wire
 from tallycast.devices import Devices, ReadDone
 from tallycast.errors import Unavailable
 from tallycast.items import Item, Parcel, Watcher, Write
+from tallycast.kinds import POLL
 from tallycast.metrics import Metrics
 from tallycast.presence import BEAT_S, Presence
 from tallycast.store.base import Reading, Snapshot, Store
+from tallycast.veils import Veil
 
 log = logging.getLogger("tallycast.hub")
 
@@ -45,6 +48,7 @@ class Hub:
         self._tick_s = tick_s
         self._now_s = clock
         self._items: dict[str, Item] = {}
+        self._veils: dict[str, Veil] = {}
         self._idle: dict[Item, float] = {}  # unwatched items by when they were last used, oldest first
         self._fresh: list[Item] = []  # moved since the last flush
         self._waiting: list[Item] = []  # moved, and sent less than a tick ago
@@ -64,7 +68,7 @@ class Hub:
         """The item of that name, to be watched; brought to memory as one that is not loaded where it was not there."""
         item = self._items.get(name)
         if item is None:
-            item = self._items[name] = Item(name)
+            item = self._items[name] = Item(name, self.veil(name))
             self._idle[item] = self._now_s()
             self._store.follow((name,), self._hear)
         return item
@@ -194,6 +198,35 @@ class Hub:
         else:
             self.note(snapshot)
             self.flush()
+
+    # Hiding
+
+    def veil(self, name: str) -> Veil | None:
+        """What lies over an item's counts: of a poll nothing is seen until somebody has said how much may be."""
+        return self._veils.get(name, Veil.HIDDEN) if name[:5] == POLL else None
+
+    def cover(self, name: str, veil: Veil) -> None:
+        """Show so much of a poll's counts from now on, and tell its watchers how it stands.
+
+        They are told also where that is nothing new to them: so they hear that something else about the poll is.
+        """
+        if veil is Veil.HIDDEN:
+            self._veils.pop(name, None)
+        else:
+            self._veils[name] = veil
+        item = self._items.get(name)
+        if item is None:
+            return
+        item.cover(veil)
+        if item.loaded and item.watchers and not item.dirty:
+            item.dirty = True
+            self._fresh.append(item)
+            self.flush()
+
+    def body(self, snapshot: Snapshot, mine: Mapping[str, int] | None = None) -> bytes:
+        """wire.body() as far as its counts are for an actor who says `mine`; None: for everybody."""
+        veil = self.veil(snapshot.item)
+        return wire.body(snapshot) if veil is None else veil.body(snapshot, mine)
 
     # Pushing
 

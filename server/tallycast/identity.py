@@ -28,7 +28,7 @@ AUDIENCE = "tallycast"
 LEEWAY_S = 60.0
 
 _ALGORITHM = "HS256"
-_SUB = re.compile(r"[\x20-\x7e]{1,128}")
+_SUB = re.compile(r"(?!~)[\x20-\x7e]{1,128}")  # names with a tilde before them are the hub's own
 _SCOPE = re.compile(r"[A-Za-z0-9._~:/@%+=,-]{1,200}|[A-Za-z0-9._~:/@%+=,-]{0,199}\*")
 
 
@@ -84,7 +84,7 @@ class Identity:
         claims = _claims(self._payload(token))
         name, expires_s = claims.get("sub"), claims.get("exp")
         if not isinstance(name, str) or not _SUB.fullmatch(name):
-            raise _bad("the token's `sub` must be 1–128 printable ASCII characters")
+            raise _bad("the token's `sub` must be 1–128 printable ASCII characters, the first of them no ~")
         if expires_s is None or not _is_time(expires_s):
             raise _bad("the token's `exp` must be a Unix time in seconds")
         now_s = self._clock()
@@ -125,7 +125,7 @@ class Identity:
         refuse.
         """
         if not _SUB.fullmatch(sub):
-            raise ConfigError("a user's name is 1–128 printable ASCII characters")
+            raise ConfigError("a user's name is 1–128 printable ASCII characters, the first of them no ~")
         if not 1 <= ttl_s <= MAX_TTL_S:
             raise ConfigError("a token is good for 1 second to 100 years")
         claims: dict[str, Any] = {"sub": sub, "exp": int(self._clock() + ttl_s)}

@@ -15,7 +15,7 @@ from typing import Protocol
 from tallycast import wire
 from tallycast.errors import Refused, Unavailable
 from tallycast.hub import Hub
-from tallycast.kinds import Reaction
+from tallycast.kinds import POLL, Reaction
 from tallycast.metrics import Metrics
 from tallycast.store.base import Applied, Store
 
@@ -63,6 +63,7 @@ class Intake:
         self._since_s = 0.0  # when the first of those that wait came, or one before it
         self._committing: asyncio.Task[None] | None = None
         self._held: deque[Listener] = deque()  # longest first
+        self.shut: set[str] = set()  # items of which nothing more is counted, not even what was let in before
         self._draining = False
 
     def put(self, asker: Asker, ref: int | None, reaction: Reaction) -> bool:
@@ -97,6 +98,10 @@ class Intake:
                 began_s, since_s = self._clock(), self._since_s
                 if self._held:  # soon: the store is asked first
                     asyncio.get_running_loop().call_soon(self._release)
+                if self.shut:
+                    batch = self._without_shut(batch)
+                    if not batch:
+                        continue
                 try:
                     applied = await self._store.apply([reaction for _, _, reaction in batch])
                 except Unavailable as unavailable:
@@ -132,7 +137,11 @@ class Intake:
                 snapshot = outcome.snapshot
                 shared = bodies.get(id(snapshot))
                 if shared is None:
-                    shared = bodies[id(snapshot)] = wire.body(self._hub.newest(snapshot))
+                    newest = self._hub.newest(snapshot)
+                    if snapshot.item[:5] == POLL:  # how much of it is told depends on who asks
+                        shared = self._hub.body(newest, outcome.mine)
+                    else:
+                        shared = bodies[id(snapshot)] = wire.body(newest)
                 body = bodies[id(outcome)] = wire.with_mine(shared, outcome.mine)
             if asker in answers:
                 answers[asker].append((ref, body))
@@ -148,6 +157,16 @@ class Intake:
             self._hub.note(snapshot)
         self._hub.flush()
         self._count(batch, "accepted")
+
+    def _without_shut(
+        self, batch: list[tuple[Asker, int | None, Reaction]]
+    ) -> list[tuple[Asker, int | None, Reaction]]:
+        """The batch without what is said of items that are shut meanwhile, which is refused."""
+        late = [each for each in batch if each[2].item in self.shut]
+        for asker, ref, reaction in late:
+            asker.refused(ref, Refused("closed", f"{reaction.item} has closed: this came too late"))
+        self._count(late, "closed")
+        return [each for each in batch if each[2].item not in self.shut] if late else batch
 
     def _refuse(self, batch: list[tuple[Asker, int | None, Reaction]], unavailable: Unavailable) -> None:
         devices = self._hub.devices

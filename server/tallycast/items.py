@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from tallycast import wire
 from tallycast.store.base import Snapshot
+from tallycast.veils import Veil
 
 Write = Callable[[bytes], object]
 Parcel = tuple[bytes, list[Write]]  # a frame, and to whom it is written
@@ -34,7 +35,7 @@ class Audience(NamedTuple):
 
 
 class Item:
-    """An item in memory: its newest counts, who watches it, when it was last sent."""
+    """An item in memory: its newest counts, who watches it, when it was last sent. `veil`: over its counts, if any."""
 
     __slots__ = (
         "_audience",
@@ -48,11 +49,13 @@ class Item:
         "loaded",
         "sent_s",
         "snapshot",
+        "veil",
         "watchers",
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, veil: Veil | None = None) -> None:
         self.snapshot = Snapshot(name, 0, {})
+        self.veil = veil
         self.watchers: set[Watcher] = set()
         self.elsewhere: int | None = None  # how many watch it at other hubs; None as long as nobody here has to know
         self.loaded = False
@@ -74,16 +77,22 @@ class Item:
         self._body = self._frame = self._curious_frame = None
         return True
 
+    def cover(self, veil: Veil | None) -> None:
+        """Have another veil over the counts."""
+        self.veil = veil
+        self._body = self._frame = self._curious_frame = None
+
     @property
     def body(self) -> bytes:
-        """wire.body() of the newest counts, made once a version."""
+        """wire.body() of the newest counts as far as they are for everybody, made once a version."""
         if self._body is None:
-            self._body = wire.body(self.snapshot)
+            self._body = wire.body(self.snapshot) if self.veil is None else self.veil.body(self.snapshot)
         return self._body
 
-    def body_for(self, watcher: Watcher) -> bytes:
-        """The body with what `watcher` wants to know."""
-        return wire.with_viewers(self.body, self._viewers) if self.tells(watcher) else self.body
+    def body_for(self, watcher: Watcher, mine: Mapping[str, int] | None = None) -> bytes:
+        """The body with what `watcher` wants to know, where it is to be told together with what its actor says."""
+        body = self.veil.body(self.snapshot, mine) if mine and self.veil is not None else self.body
+        return wire.with_viewers(body, self._viewers) if self.tells(watcher) else body
 
     @property
     def frame(self) -> bytes:

@@ -82,6 +82,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         'HTTP requests answered, by route ("" where there is none) and status',
         ("route", "status"),
     ),
+    Metric("alerts_fired", "counter", "Alerts that fired, by rule (count, rate, ratio, silence)", ("rule",)),
+    Metric(
+        "webhook_attempts",
+        "counter",
+        "Attempts to deliver a webhook, by result (delivered, failed: it is tried again, dead: it is not)",
+        ("result",),
+    ),
     Metric(
         "info",
         "gauge",
@@ -115,6 +122,8 @@ class Metrics:
     handshakes_refused: Counter
     loop_lag_seconds: Histogram
     http_requests: Counter
+    alerts_fired: Counter
+    webhook_attempts: Counter
     info: Gauge
 
     def __init__(self) -> None:

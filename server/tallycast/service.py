@@ -6,8 +6,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.requests import HTTPConnection
 
@@ -35,6 +35,17 @@ SWEEP_S = 1.0
 REACTION_BURST = 4  # times the rate of a second: somebody who claps
 COME_BACK_PER_S = 1_000  # viewers that a restarted hub gets back a second
 COME_BACK_LEAST_S = 2.0
+
+
+class Guard(Protocol):
+    """Has a say in who may react."""
+
+    def check(self, actor: Actor, reaction: Reaction, address: str) -> None:
+        """Let a reaction pass, or raise Refused. It is on every reaction's way: nothing is waited for or read here.
+
+        `address` is what limits per address go by. What passes may still be refused by others.
+        """
+        ...
 
 
 class Service:
@@ -70,8 +81,10 @@ class Service:
         self._visitors = Rate(settings.visitors_per_minute / 60, settings.visitors_per_minute)
         self.hub = Hub(self.store, self.metrics, tick_s=settings.tick_ms / 1000, clock=self.now_s)
         self.intake = Intake(self.store, self.hub, self.metrics, clock=self.now_s)
+        self.guards: list[Guard] = []
+        self.chores: list[Callable[[], Coroutine[Any, Any, None]]] = [self.hub.share_presence]  # run until the end
         self._sweeping: asyncio.TimerHandle | None = None
-        self._sharing: asyncio.Task[None] | None = None
+        self._working: list[asyncio.Task[None]] = []
 
     # Life
 
@@ -81,7 +94,7 @@ class Service:
             if self.tracing is not None:
                 self.tracing.start()
             loop = asyncio.get_running_loop()
-            self._sharing = loop.create_task(self.hub.share_presence())
+            self._working = [loop.create_task(chore()) for chore in self.chores]
             self._sweep_later(loop)
 
     def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -133,9 +146,10 @@ class Service:
         """Answer what was taken and let go of the store."""
         if self._sweeping is not None:
             self._sweeping.cancel()
-        if self._sharing is not None:
-            self._sharing.cancel()
-            await asyncio.wait([self._sharing], timeout=SWEEP_S)
+        for work in self._working:
+            work.cancel()
+        if self._working:
+            await asyncio.wait(self._working, timeout=SWEEP_S)
         await self.intake.drain()
         await self.store.close()
         if self.tracing is not None:
@@ -169,22 +183,28 @@ class Service:
                 if not actor.may(item):
                     raise Refused("forbidden", f"the token is not good for {item}")
 
-    def admit(self, actor: Actor, item: str) -> None:
-        """Let a reaction of `actor` to `item` pass. Raises Refused (check_actor()'s, `rate_limited`)."""
-        self.check_actor(actor, (item,))
+    def admit(self, actor: Actor, reaction: Reaction, address: str) -> None:
+        """Let a reaction of `actor`, who is at `address`, pass.
+
+        Raises Refused (check_actor()'s, `rate_limited`, what the guards have).
+        """
+        self.check_actor(actor, (reaction.item,))
         wait_s = self._reactions.wait_s(actor.name, self.now_s())
         if wait_s:
             raise Refused("rate_limited", "too many reactions at once", retry_after_s=wait_s)
+        for guard in self.guards:
+            guard.check(actor, reaction, address)
 
     def count_refused(self, kind: object, code: str) -> None:
         """Count a reaction that was refused before it came to the store."""
-        self.metrics.reactions.labels(kind if type(kind) is str and kind in self.kinds else "", code).inc()
+        known = type(kind) is str and (kind in self.kinds or kind in self.kinds.shown)
+        self.metrics.reactions.labels(kind if known else "", code).inc()
 
-    async def react(self, actor: Actor, reaction: Reaction) -> bytes:
+    async def react(self, actor: Actor, reaction: Reaction, address: str) -> bytes:
         """A reaction that came alone: wire.body() with `mine` once it is durable. Raises Refused."""
         asker = _Waiting()
         try:
-            self.admit(actor, reaction.item)
+            self.admit(actor, reaction, address)
             self.intake.put(asker, None, reaction)
         except Refused as refusal:
             self.count_refused(reaction.kind, refusal.code)

@@ -20,6 +20,7 @@ PREFIX = "TALLYCAST_"
 CLIENT_NAMES: dict[str, str] = {
     "TALLYCAST_URL": "the hub that `tallycast watch`, `react` and `counts` talk to",
     "TALLYCAST_TOKEN": "the token that `tallycast watch`, `react` and `counts` send",
+    "TALLYCAST_KEY": "the administrator's API key that `tallycast poll` sends",
 }
 MIN_SECRET_CHARACTERS = 32  # RFC 7518 §3.2: a key of HS256 has 256 bits at the least
 MAKE_A_SECRET = "openssl rand -hex 32"
@@ -208,6 +209,14 @@ class Settings:
     message_bytes: int = _setting(4096, "bytes of one message from a client", low=256, high=1_048_576)
     trusted_proxies: tuple[str, ...] = _setting(
         (), "addresses and networks of the proxies whose X-Forwarded-For is believed", check=parse_network
+    )
+    webhook_networks: tuple[str, ...] = _setting(
+        (), "private addresses and networks that webhooks may be sent to", check=parse_network
+    )
+    proof: Literal["none", "bursts"] = _setting(
+        "none",
+        "when a new visitor must show a proof of work: never (`none`), or while an item's reactions burst (`bursts`)",
+        choices=("none", "bursts"),
     )
     viewing: Literal["anyone", "token"] = _setting(
         "anyone", "who may watch counts: `anyone`, or whoever has a `token`", choices=("anyone", "token")

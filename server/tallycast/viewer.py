@@ -16,6 +16,7 @@ from tallycast.items import Item
 from tallycast.store.base import Reading
 
 if TYPE_CHECKING:
+    from tallycast.handshake import Admission
     from tallycast.identity import Actor
     from tallycast.service import Service
 
@@ -87,12 +88,13 @@ def _nowhere(frame: bytes) -> None:
 class Viewer:
     """A conversation in protocol version 1."""
 
-    __slots__ = ("_errors_s", "_reads", "actor", "channel", "items", "service", "stale", "write")
+    __slots__ = ("_errors_s", "_reads", "actor", "admission", "channel", "items", "service", "stale", "write")
 
-    def __init__(self, service: Service, channel: Channel, actor: Actor | None) -> None:
+    def __init__(self, service: Service, channel: Channel, admission: Admission) -> None:
         self.service = service
         self.channel = channel
-        self.actor = actor
+        self.admission = admission
+        self.actor = actor = admission.actor
         self.write: Callable[[bytes], object] = channel.write
         self.items: tuple[Item, ...] = ()  # a tuple is the least an idle viewer can hold
         self.stale: set[Item] | None = None
@@ -215,7 +217,7 @@ class Viewer:
                 self.write(wire.snapshot(ref, [item.body_for(self) for item in items]))
             else:
                 mine = [result.mine.get((name, actor.name), {}) for name in names]
-                bodies = [wire.with_mine(item.body_for(self), its) for item, its in zip(items, mine, strict=True)]
+                bodies = [wire.with_mine(item.body_for(self, its), its) for item, its in zip(items, mine, strict=True)]
                 self.write(wire.snapshot(ref, bodies))
 
         hub.read_then(names, actor.name if actor else None, done)
@@ -235,12 +237,16 @@ class Viewer:
 
     def _react(self, message: dict[str, Any], ref: int | None) -> None:
         actor = self.actor
-        if actor is None:
-            raise Refused("unauthenticated", "send auth with a token before you react")
         get = message.get
+        kind = get("kind")
+        if actor is None and not self.service.kinds.nameless(kind):
+            raise Refused("unauthenticated", "send auth with a token before you react")
         item = wire.check_item(get("item"))
-        reaction = self.service.kinds.reaction(item, actor.name, get("kind"), get("value"), get("id"), get("seq"))
-        self.service.admit(actor, item)
+        address, _, agent = self.admission
+        if actor is None:
+            actor = self.service.gate.stranger(item, address, agent)
+        reaction = self.service.kinds.reaction(item, actor.name, kind, get("value"), get("id"), get("seq"))
+        self.service.admit(actor, reaction, address)
         if self.service.intake.put(self, ref, reaction):
             self.service.intake.hold(self.channel)
 

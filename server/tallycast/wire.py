@@ -87,6 +87,11 @@ def body(snapshot: Snapshot) -> bytes:
     return b'"item":"%b","v":%d,"counts":%b' % (snapshot.item.encode(), snapshot.v, orjson.dumps(snapshot.counts))
 
 
+def hidden(snapshot: Snapshot) -> bytes:
+    """The body of an item whose counts are not to be seen."""
+    return b'"item":"%b","v":%d,"counts":{},"hidden":true' % (snapshot.item.encode(), snapshot.v)
+
+
 def counts(body: bytes) -> bytes:
     """The frame that tells viewers of new counts."""
     return frames.text(b'{"ev":"counts",' + body + b"}")

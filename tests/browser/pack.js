@@ -1,6 +1,6 @@
 /**
  * Joins a browser module with what it imports, and makes it short: `node pack.js <folder> <module>` prints it.
- * The widget so becomes one file that holds the SDK; a module of its own would be another request.
+ * The elements so become one file each that holds the SDK; a module of its own would be another request.
  */
 
 import { build } from "esbuild";
@@ -14,7 +14,7 @@ const OWN = [
   ["ask", "changed", "crowded", "identify", "later", "leave", "lost", "opened", "overheard", "refuse", "renew"],
   ["report", "resume", "sync", "take", "watch"],
   ["mineV", "news", "settle", "shown", "told", "users", "wish", "wishes"],
-  ["bus", "knowing", "load", "talk"],
+  ["bus", "knowing", "load", "talk", "who"],
   ["compact", "full", "room", "root", "show"],
 ].flat();
 

@@ -30,7 +30,16 @@ def test_the_npm_package_is_ready_to_publish(tmp_path: Path) -> None:
     with tarfile.open(archive) as files:
         assert set(files.getnames()) == {
             f"package/{name}"
-            for name in ("README.md", "package.json", "tallycast.d.ts", "tallycast.js", "widget.d.ts", "widget.js")
+            for name in (
+                "README.md",
+                "package.json",
+                "poll.d.ts",
+                "poll.js",
+                "tallycast.d.ts",
+                "tallycast.js",
+                "widget.d.ts",
+                "widget.js",
+            )
         }
         types = files.extractfile("package/tallycast.d.ts")
         assert types is not None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from nodejs import HERE, install, node
 
 EXAMPLES = HERE.parent.parent / "docs" / "examples"
-CHECKED = (HERE.parent.parent / "clients" / "browser", HERE.parent.parent / "server" / "tallycast" / "demo")
+RECIPE = HERE.parent.parent / "docs" / "recipes" / "wordpress.md"
+SERVED = HERE.parent.parent / "server" / "tallycast"
+CHECKED = (HERE.parent.parent / "clients" / "browser", SERVED / "demo", SERVED / "dashboard")
 
 READ_PHP = """
 import { readFileSync } from "node:fs";
@@ -35,6 +38,16 @@ def test_the_plugin_for_wordpress_is_php() -> None:
     install()
     done = node("--input-type=module", "--eval", READ_PHP, EXAMPLES / "tallycast.php")
     assert done.returncode == 0, done.stderr
+
+
+def test_the_recipes_for_wordpress_are_php(tmp_path: Path) -> None:
+    install()
+    recipes = re.findall(r"^```php\n(.*?)^```$", RECIPE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert recipes
+    for number, text in enumerate(recipes):
+        (tmp_path / f"{number}.php").write_text(text, "utf-8")
+        done = node("--input-type=module", "--eval", READ_PHP, tmp_path / f"{number}.php")
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_lock_file_names_no_registry() -> None:

@@ -31,7 +31,7 @@ async def visitor(url: str, *, timeout_s: float = 10.0) -> Visitor:
 
     Raises ValueError (`url`), Refused, Unreachable, ProtocolError.
     """
-    made = await _ask(url, "/v1/visitors", timeout_s, method="POST")
+    made = await ask(url, "/v1/visitors", timeout_s, method="POST")
     token, actor, expires_in = made.get("token"), made.get("actor"), made.get("expires_in")
     if not isinstance(token, str) or not isinstance(actor, str) or not isinstance(expires_in, int | float):
         raise ProtocolError("the hub made a visitor without token, actor or expires_in")
@@ -46,7 +46,7 @@ async def counts(url: str, *items: str, token: str | None = None, timeout_s: flo
     found: list[Counts] = []
     for start in range(0, len(items), ITEMS_PER_REQUEST):
         query = urlencode([("item", item) for item in items[start : start + ITEMS_PER_REQUEST]])
-        found += read_snapshot(await _ask(url, f"/v1/counts?{query}", timeout_s, token=token))
+        found += read_snapshot(await ask(url, f"/v1/counts?{query}", timeout_s, token=token))
     return found
 
 
@@ -55,24 +55,31 @@ async def config(url: str, *, timeout_s: float = 10.0) -> dict[str, Any]:
 
     Raises ValueError (`url`), Refused, Unreachable, ProtocolError.
     """
-    found = await _ask(url, "/v1/config", timeout_s)
+    found = await ask(url, "/v1/config", timeout_s)
     kinds = found.get("kinds")
     if not isinstance(kinds, dict) or not all(isinstance(kind, dict) for kind in kinds.values()):
         raise ProtocolError("the hub's configuration has no kinds")
     return found
 
 
-async def _ask(
-    url: str, path: str, timeout_s: float, *, method: str = "GET", token: str | None = None
+async def ask(
+    url: str, path: str, timeout_s: float, *, method: str = "GET", token: str | None = None, body: object = None
 ) -> dict[str, Any]:
+    """What the hub answers to a request, a JSON object. `token` may be an API key; `body` is sent as JSON unless None.
+
+    Raises ValueError (`url`), Refused, Unreachable, ProtocolError.
+    """
     base = addresses(url).http
     request = Request(base + path, method=method, headers={"Accept": "application/json"})
+    if body is not None:
+        request.data = orjson.dumps(body)
+        request.add_header("Content-Type", "application/json")
     if token is not None:
         # Not to be sent on to where a redirect leads.
         request.add_unredirected_header("Authorization", f"Bearer {token}")
-    body = await asyncio.to_thread(_fetch, request, base, timeout_s)
+    told = await asyncio.to_thread(_fetch, request, base, timeout_s)
     try:
-        answer = orjson.loads(body)
+        answer = orjson.loads(told)
     except orjson.JSONDecodeError:
         answer = None
     if not isinstance(answer, dict):

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import unicodedata
+from collections.abc import Mapping
 from html import escape
 
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from tallycast import wire
 from tallycast.errors import Refused
+from tallycast.kinds import Kind
 from tallycast.routes.conditional import conditional
 from tallycast.service import Service
 
@@ -61,22 +63,27 @@ STYLES = {
 
 
 async def badge(request: Request) -> Response:
-    """The count of `kind` on the path's item. Raises Refused (counts' refusals, `unknown_kind`, `bad_request`)."""
+    """The count of `kind` on the path's item, of a rating its average and how many rated.
+
+    Raises Refused (counts' refusals, `unknown_kind`, `bad_request`).
+    """
     service: Service = request.app.state.service
     actor = service.identify(request.headers.get("authorization"))
     item = wire.check_item(request.path_params["item"])
     service.check_view(actor, (item,))
     query = request.query_params
-    kind = service.kinds.get(query.get("kind", ""))
+    name, shown = query.get("kind", ""), service.kinds.shown
+    kind = shown.get(name) or service.kinds.get(name)
     if kind is None:
-        raise Refused("unknown_kind", f"say which kind, ?kind={next(iter(service.kinds))}: {', '.join(service.kinds)}")
+        raise Refused("unknown_kind", f"say which kind, ?kind={next(iter(shown))}: {', '.join(shown)}")
     label, theme = query.get("label", kind.label), query.get("theme", "auto")
     if not LABEL.fullmatch(label):
         raise Refused("bad_request", "label is a text of at most 64 characters, none of them a control character")
     if theme not in STYLES:
         raise Refused("bad_request", f"theme is one of {', '.join(STYLES)}")
     ((snapshot, _),) = await service.hub.read([item], None)
-    number = snapshot.counts.get(kind.name, 0)
+    veil = service.hub.veil(item)
+    hidden = veil is not None and not veil.shows()
     style = STYLES[theme]
     headers = {
         "Content-Type": "image/svg+xml",
@@ -85,8 +92,21 @@ async def badge(request: Request) -> Response:
         "Content-Security-Policy": content_security_policy(style),
         "Cross-Origin-Resource-Policy": "cross-origin",  # it is there to be shown on other sites' pages
     }
-    body = draw(label, compact(number), f"{label or kind.label}: {number:,}", style)
+    drawn, said = ("–", "not shown yet") if hidden else number(kind, snapshot.counts)
+    body = draw(label, drawn, f"{label or kind.label or kind.name}: {said}", style)
     return conditional(request, body.encode(), headers)
+
+
+def number(kind: Kind, counts: Mapping[str, int]) -> tuple[str, str]:
+    """What is drawn of a kind, and what is said of it to who cannot see it."""
+    if kind.parts is None:
+        n = counts.get(kind.name, 0)
+        return compact(n), f"{n:,}"
+    raters = [counts.get(part, 0) for part in kind.parts]
+    if not any(raters):
+        return "–", "not rated yet"
+    average = sum(stars * n for stars, n in enumerate(raters, 1)) / sum(raters)
+    return f"{average:.1f} ({compact(sum(raters))})", f"{average:.1f} of {len(raters)}, {sum(raters):,} ratings"
 
 
 def content_security_policy(style: str) -> str:

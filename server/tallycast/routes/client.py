@@ -1,4 +1,4 @@
-"""The browser's part at `/client/…`: the SDK and the widget, for pages of any origin.
+"""The browser's part at `/client/…`: the SDK and the elements, for pages of any origin.
 
 `/client/tallycast.js` is the newest and is asked for again soon; `/client/1/tallycast.js` is release 1 of the files and
 never changes once it is out, so that it may be kept for a year and pinned by Subresource Integrity (docs/embed.md).
@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Route
 from tallycast.routes.conditional import conditional
 
 RELEASE = 1
-NAMES = ("tallycast.js", "widget.js")
+NAMES = ("tallycast.js", "widget.js", "poll.js", "proof.js")
 
 _PACKAGE = Path(__file__).parent.parent
 SOURCES = _PACKAGE.parent.parent / "clients" / "browser"  # in a checkout
@@ -60,7 +60,7 @@ def read(name: str) -> File:
     Raises OSError where there is neither.
     """
     packed, source = PACKED / f"{name}.gz", SOURCES / name
-    changed_s = max((path.stat().st_mtime for path in SOURCES.glob("*.js")), default=0)  # widget.js holds them both
+    changed_s = max((path.stat().st_mtime for path in SOURCES.glob("*.js")), default=0)  # each holds the SDK
     if source.exists() and not (packed.exists() and packed.stat().st_mtime >= changed_s):
         return File(gzip.compress(source.read_bytes(), 9, mtime=0))  # no time in it: the same on each hub
     return File(packed.read_bytes())

@@ -75,7 +75,7 @@ async def react(request: Request) -> Response:
         except Refused as refusal:
             service.count_refused(kind, refusal.code)
             raise
-        await service.react(visit.actor, reaction._replace(actor=visit.actor.name))
+        await service.react(visit.actor, reaction._replace(actor=visit.actor.name), service.address(request))
     except (Refused, HTTPException) as error:
         return refusal_page(request.headers, error, back)
     answer = Response(status_code=303, headers={"Location": back, "Cache-Control": "no-store"})
@@ -160,6 +160,8 @@ def _visit(request: Request, service: Service, token: str | None, item: str) -> 
     # A second click on the button comes before the first one's cookie does, maybe to another hub. It must not be a
     # second person's: so what tells who this is stands for them, keyed by the secret, for these seconds and this item.
     address = service.address(request)
+    if service.gate.proofs is not None:
+        service.gate.proofs.check(address)  # a form has none: it says so to who has no cookie yet
     about = (address, *(request.headers.get(name, "") for name in ("user-agent", "accept-language")), item)
     seed = "\n".join((str(int(time.time() // TWICE_S)), *about)).encode()
     made, actor = service.visitor(address, seed)

@@ -11,13 +11,15 @@ from starlette.routing import Route
 
 from tallycast import wire
 from tallycast.errors import Refused
+from tallycast.handshake import agent
 from tallycast.routes.conditional import conditional
-from tallycast.routes.incoming import asked_items, read_body
+from tallycast.routes.incoming import asked_items, headers_of, read_body
 from tallycast.service import Service
 
 MOST_ITEMS = 100  # one GET: with ids of ordinary length its URL stays below the 8 KiB that proxies take
 DAY_S = 86_400
 NO_STORE = {"Cache-Control": "no-store"}
+HYPERLOGLOG_ERROR = 0.0081  # the standard error of what Redis says of how many are different, relative to it
 OPENAPI = resources.files("tallycast").joinpath("openapi.json").read_bytes()
 
 
@@ -29,37 +31,44 @@ async def counts(request: Request) -> Response:
     service.check_view(actor, items)
     parts = []
     for snapshot, mine in await service.hub.read(items, actor.name if actor else None):
-        body = wire.body(snapshot)
+        body = service.hub.body(snapshot, mine)
         parts.append(body if mine is None else wire.with_mine(body, mine))
     headers = {"Cache-Control": f"{'private' if actor else 'public'}, max-age=1", "Vary": "Authorization"}
     return conditional(request, b'{"items":[{%b}]}' % b"},{".join(parts), headers)
 
 
 async def react(request: Request) -> Response:
-    """One reaction of the token's actor, answered once it is durable."""
+    """One reaction of the token's actor, or of whoever has none where the kind allows it, answered once durable."""
     service: Service = request.app.state.service
     kind: object = None
+    address = service.address(request)
     try:
         actor = service.identify(request.headers.get("authorization"))
-        if actor is None:
-            raise Refused("unauthenticated", "a reaction needs an identity: send Authorization: Bearer with a token")
         message = wire.loads(await _body(request))
         kind = message.get("kind")
+        if actor is None and not service.kinds.nameless(kind):
+            raise Refused("unauthenticated", "a reaction needs an identity: send Authorization: Bearer with a token")
         item = wire.check_item(message.get("item"))
+        if actor is None:
+            actor = service.gate.stranger(item, address, agent(headers_of(request)))
         reaction = service.kinds.reaction(
             item, actor.name, kind, message.get("value"), message.get("id"), message.get("seq")
         )
     except Refused as refusal:
         service.count_refused(kind, refusal.code)
         raise
-    return Response(b"{%b}" % await service.react(actor, reaction), headers=NO_STORE, media_type="application/json")
+    body = await service.react(actor, reaction, address)
+    return Response(b"{%b}" % body, headers=NO_STORE, media_type="application/json")
 
 
 async def visitor(request: Request) -> Response:
-    """A new anonymous identity. The request's body, if there is one, means nothing."""
+    """A new anonymous identity. The request's body may be a JSON object with a `proof`, where the hub asks for one."""
     service: Service = request.app.state.service
-    await _body(request)
-    token, actor = service.visitor(service.address(request))
+    sent = await _body(request)
+    address = service.address(request)
+    if service.gate.proofs is not None:
+        service.gate.proofs.check(address, sent)
+    token, actor = service.visitor(address)
     body = {"token": token, "actor": actor.name, "expires_in": service.settings.visitor_days * DAY_S}
     return Response(orjson.dumps(body), 201, NO_STORE, "application/json")
 
@@ -67,10 +76,11 @@ async def visitor(request: Request) -> Response:
 async def config(request: Request) -> Response:
     """What a client needs to know of this hub: its kinds with their rules, and the tick."""
     service: Service = request.app.state.service
-    body = {
-        "kinds": {name: kind.public() for name, kind in service.kinds.items()},
-        "tick_ms": service.settings.tick_ms,
-    }
+    kinds = {name: kind.public() for name, kind in service.kinds.shown.items()}
+    for kind in kinds.values():
+        if kind["rule"] == "unique" and not service.settings.store.startswith("sqlite:"):
+            kind["approximate"] = HYPERLOGLOG_ERROR
+    body = {"kinds": kinds, "tick_ms": service.settings.tick_ms}
     return conditional(request, orjson.dumps(body), {"Cache-Control": "public, max-age=60"})
 
 

@@ -40,7 +40,7 @@ async def live(socket: WebSocket) -> None:
                 await socket.send_text(payload.decode())
 
         outbox = Outbox(send, patience_s=service.settings.slow_viewer_s)
-        viewer = Viewer(service, outbox, admission.actor)
+        viewer = Viewer(service, outbox, admission)
         outbox.conversation = viewer
         service.streams.add(viewer)
         service.metrics.viewers.labels("asgi").inc()

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tallycast.errors import CODES, Refused
+from tallycast.proof import ProofNeeded
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -25,11 +26,13 @@ def problem(
     status: int | None = None,
     retry_after_s: float | None = None,
     headers: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
     """The answer to a refused request: `code` is a key of CODES, `detail` what was wrong and what to do.
 
     `status` is the code's own unless given. `type` is about:blank, so `title` is the status's phrase: `code` says more.
-    A known `retry_after_s` stands in the body, rounded up to milliseconds, and as Retry-After, rounded up to seconds.
+    `more` are members of its own (RFC 9457, section 3.2). A known `retry_after_s` stands in the body, rounded up to
+    milliseconds, and as Retry-After, rounded up to seconds.
     """
     status = CODES[code].status if status is None else status
     body: dict[str, Any] = {
@@ -38,6 +41,7 @@ def problem(
         "status": status,
         "code": code,
         "detail": detail,
+        **(more or {}),
     }
     all_headers = {"Cache-Control": "no-store", **(headers or {})}
     if retry_after_s is not None:
@@ -64,7 +68,8 @@ def problem_of(error: Refused | HTTPException) -> Response:
     code's.
     """
     if isinstance(error, Refused):
-        return problem(error.code, error.message, retry_after_s=error.retry_after_s)
+        more = {"challenge": error.challenge} if isinstance(error, ProofNeeded) else None
+        return problem(error.code, error.message, retry_after_s=error.retry_after_s, more=more)
     status, headers = error.status_code, dict(error.headers or {})
     if status == HTTPStatus.NOT_FOUND:
         return problem("not_found", "there is nothing at this path: /v1/openapi.json lists what there is")
