@@ -194,8 +194,9 @@ function session({ send, changed, later, identify, renew, crowded, report }) {
       if (!wish || wish.ref > 0) continue;
       const { ref: _, settle: __, ...said } = wish;
       // A `unique` kind counts people without identity, too: for that nobody needs a visitor's name.
-      if (actor || (!authenticating && /q/.test(kinds[said.kind]?.rule ?? ""))) wish.ref = ask({ op: "react", ...said }, { wish });
-      else if (!authenticating) identify();
+      if (actor || (!authenticating && /q/.test(kinds[said.kind]?.rule ?? ""))) {
+        wish.ref = ask({ op: "react", ...said }, { wish });
+      } else if (!authenticating) identify();
     }
     lists.forEach(tell);
   };

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.requests import HTTPConnection
 
-from tallycast import __version__
+from tallycast import __version__, wire
 from tallycast.errors import Refused
 from tallycast.handshake import Gate, by_name
 from tallycast.hub import Hub
@@ -35,6 +35,7 @@ SWEEP_S = 1.0
 REACTION_BURST = 4  # times the rate of a second: somebody who claps
 COME_BACK_PER_S = 1_000  # viewers that a restarted hub gets back a second
 COME_BACK_LEAST_S = 2.0
+HYPERLOGLOG_ERROR = 0.0081  # the standard error of what Redis says of how many are different, relative to it
 
 
 class Guard(Protocol):
@@ -64,6 +65,9 @@ class Service:
             settings.store, self.kinds, durability=settings.durability, prefix=settings.prefix, ack=settings.ack
         )
         system = "sqlite" if settings.store.startswith("sqlite:") else "redis"
+        estimated = [] if system == "sqlite" else [k.name for k in self.kinds.shown.values() if k.rule == "unique"]
+        self.errors = dict.fromkeys(estimated, HYPERLOGLOG_ERROR)  # of the kinds whose counts are estimates
+        self.approximate = wire.approximate(self.errors)
         if tracing is not None:
             self.store = tracing.store(self.store, system)
         self.origins = Origins(settings.origins)

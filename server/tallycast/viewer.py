@@ -201,7 +201,7 @@ class Viewer:
         for item in items:
             hub.tell_viewers(self, item, wanted=curious)
         if actor is None and all(item.known for item in items):
-            self.channel.answer(wire.snapshot(ref, [item.body_for(self) for item in items]))
+            self.channel.answer(wire.snapshot(ref, [item.body_for(self) for item in items], self.service.approximate))
             return
         self._reads += 1
 
@@ -214,11 +214,11 @@ class Viewer:
                         hub.tell_viewers(self, item, wanted=before)
                 self.refused(ref, result)
             elif actor is None:
-                self.write(wire.snapshot(ref, [item.body_for(self) for item in items]))
+                self.write(wire.snapshot(ref, [item.body_for(self) for item in items], self.service.approximate))
             else:
                 mine = [result.mine.get((name, actor.name), {}) for name in names]
                 bodies = [wire.with_mine(item.body_for(self, its), its) for item, its in zip(items, mine, strict=True)]
-                self.write(wire.snapshot(ref, bodies))
+                self.write(wire.snapshot(ref, bodies, self.service.approximate))
 
         hub.read_then(names, actor.name if actor else None, done)
 

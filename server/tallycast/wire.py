@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -107,9 +107,14 @@ def with_mine(body: bytes, mine: dict[str, int]) -> bytes:
     return b'%b,"mine":%b' % (body, orjson.dumps(mine))
 
 
-def snapshot(ref: int | None, bodies: Iterable[bytes]) -> bytes:
+def approximate(errors: Mapping[str, float]) -> bytes:
+    """What stands beside the items of a snapshot where the counts of some kinds are estimates: by how much."""
+    return b',"approximate":%b' % orjson.dumps(errors) if errors else b""
+
+
+def snapshot(ref: int | None, bodies: Iterable[bytes], approximate: bytes = b"") -> bytes:
     """The answer to a subscription: the bodies of its items, with `mine` where there is an actor."""
-    return _answer(b"snapshot", ref, b',"items":[{%b}]' % b"},{".join(bodies))
+    return _answer(b"snapshot", ref, b',"items":[{%b}]%b' % (b"},{".join(bodies), approximate))
 
 
 def ack(ref: int | None, body: bytes) -> bytes:

@@ -19,7 +19,6 @@ from tallycast.service import Service
 MOST_ITEMS = 100  # one GET: with ids of ordinary length its URL stays below the 8 KiB that proxies take
 DAY_S = 86_400
 NO_STORE = {"Cache-Control": "no-store"}
-HYPERLOGLOG_ERROR = 0.0081  # the standard error of what Redis says of how many are different, relative to it
 OPENAPI = resources.files("tallycast").joinpath("openapi.json").read_bytes()
 
 
@@ -34,7 +33,8 @@ async def counts(request: Request) -> Response:
         body = service.hub.body(snapshot, mine)
         parts.append(body if mine is None else wire.with_mine(body, mine))
     headers = {"Cache-Control": f"{'private' if actor else 'public'}, max-age=1", "Vary": "Authorization"}
-    return conditional(request, b'{"items":[{%b}]}' % b"},{".join(parts), headers)
+    answer = b'{"items":[{%b}]%b}' % (b"},{".join(parts), service.approximate)
+    return conditional(request, answer, headers)
 
 
 async def react(request: Request) -> Response:
@@ -77,9 +77,8 @@ async def config(request: Request) -> Response:
     """What a client needs to know of this hub: its kinds with their rules, and the tick."""
     service: Service = request.app.state.service
     kinds = {name: kind.public() for name, kind in service.kinds.shown.items()}
-    for kind in kinds.values():
-        if kind["rule"] == "unique" and not service.settings.store.startswith("sqlite:"):
-            kind["approximate"] = HYPERLOGLOG_ERROR
+    for name, error in service.errors.items():
+        kinds[name]["approximate"] = error
     body = {"kinds": kinds, "tick_ms": service.settings.tick_ms}
     return conditional(request, orjson.dumps(body), {"Cache-Control": "public, max-age=60"})
 
