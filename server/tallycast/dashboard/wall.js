@@ -196,7 +196,7 @@ function ranks(title, note) {
     const count = el("span", { class: "count" });
     const word = el("b", {});
     const bar = el("i", { class: "bar" });
-    return { link, count, word, bar, item: "", root: el("li", {}, link, count, word, bar) };
+    return { link, count, word, bar, item: "", root: el("li", {}, bar, link, count, word) };
   });
   const empty = el("p", { class: "empty", hidden: true }, "Nothing yet. Items appear here as people react.");
   const part = card(

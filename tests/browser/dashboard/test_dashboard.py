@@ -123,6 +123,8 @@ async def test_the_wall_shows_what_is_on_top_and_moves(ada: Board, hub: OwnHub, 
         await react(hub, "top:1", "like", actor=f"u:{actor}")
     await expect(row.locator(".count")).to_have_text("6")
     await expect(pace).to_have_text(re.compile(rf"^({before + 4}|{before + 5})$"))  # the last minute slides on
+    await row.get_by_role("link").click()
+    await expect(ada.heading).to_have_text("top:1")
 
 
 async def test_an_item_is_frozen_thawed_and_deleted(ada: Board, hub: OwnHub) -> None:
