@@ -127,7 +127,8 @@ function live(element) {
   let drawn = "";
   let ahead = 0; // how far the hub's clock is ahead of this one, in ms
   let asked = -ASK_MS;
-  let asking = 0;
+  let asking = 0; // the timer, or what it was until the answer is there
+  let news = false; // since the hub was last asked
   let ticking = 0;
   let hushing = 0;
   let queued = false;
@@ -268,12 +269,14 @@ function live(element) {
 
   /** Hear of the poll again: soon, and not oftener than is good for the hub. @param {number} [least] ms from now */
   const ask = (least = Math.random() * SPREAD_MS) => {
+    news = true;
     asking ||= setTimeout(fetchPoll, Math.max(least, asked + ASK_MS - performance.now()));
   };
 
   const fetchPoll = async () => {
     const mine = shared;
     asked = performance.now();
+    news = false; // what comes from here on may be missing in the answer
     try {
       const token = (element.token || (!open() && entitled())) && (await mine?.who(false));
       const headers = token ? { Authorization: "Bearer " + token } : {};
@@ -287,6 +290,7 @@ function live(element) {
       learn();
       build();
       draw();
+      if (news) ask();
     } catch (error) {
       if (mine !== shared) return;
       asking = 0;
@@ -298,14 +302,14 @@ function live(element) {
 
   /** @param {State} now what the socket says, and the person's own click */
   const hear = (now) => {
-    const moved = now.v > (state?.v ?? -1);
+    const before = state?.v ?? -1;
     state = now;
     learn();
     draw();
     // Where counts are hidden a frame says by its version alone that somebody has voted, until there are counts in it.
     // One that says nothing new at all says that the poll itself has changed.
-    const news = !moved || (!open() && (entitled() || Object.values(now.counts)[0]));
-    if (poll && now.known && !now.pending && news) ask();
+    const other = poll ? now.v <= before || (!open() && (entitled() || Object.values(now.counts)[0])) : before >= 0;
+    if (other && now.known && !now.pending) ask();
   };
 
   const tick = () => {

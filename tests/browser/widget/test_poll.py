@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -11,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Route, expect
 
 from axe import audit
 from embedding import Embed, OpenEmbed, Site
-from hubs import OwnHub, defaults, running
+from hubs import SECONDS, OwnHub, defaults, running
 from polling import Polling
 from window import NewPerson
 
@@ -135,6 +136,31 @@ async def test_who_has_voted_sees_how_it_stands_and_nobody_else(embed: OpenEmbed
     await option(again, 1).click()
     await stands(again, "", "", "")
     await stands(ben, "", "", "")
+
+
+async def test_a_vote_while_the_hub_s_answer_is_on_its_way_is_seen_too(
+    embed: OpenEmbed, at: Polling, site: Site
+) -> None:
+    show(site, made := await at.make(results="voted", choice="multiple"))
+    ada = await embed()
+    await option(ada, 1).click()
+    await stands(ada, "1", "0", "0")
+    answered, sent = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        answered.set()
+        await sent.wait()
+        await route.fulfill(response=answer)
+
+    await ada.page.route("**/v1/polls/*", hold, times=1)
+    await at.vote(made["id"], 2, "u:7", kind="choice")
+    async with asyncio.timeout(SECONDS):
+        await answered.wait()
+    async with ada.sockets[-1].expect_event("framereceived"):
+        await at.vote(made["id"], 3, "u:7", kind="choice")
+    sent.set()
+    await stands(ada, "1", "1", "1")
 
 
 async def test_at_the_end_all_see_the_votes_and_the_right_answer(embed: OpenEmbed, at: Polling, site: Site) -> None:
