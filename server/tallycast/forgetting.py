@@ -1,5 +1,8 @@
 """Forgetting an actor: all that they said leaves the counts, and their name leaves the store, item by item.
 
+What else holds names in the store is told first, once every hub knows that the actor is being forgotten; whoever would
+write a name down asks lately() before.
+
 It is a job, since it looks through the whole store: a document of the space `jobs`, done by whichever hub holds the
 lease, so that it goes on where it was when that hub ends. When it is done the document no longer says whom it was
 about.
@@ -10,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -30,6 +33,7 @@ LOOK_EVERY_S = 0.5
 SETTLE_S = 2.5  # from the ban until every hub knows of it, and what was on its way is counted
 SAVE_EVERY_S = 1.0
 AT_ONCE = 10  # items that the store is asked about before it has answered
+LATELY_S = 120.0  # longer than any hub keeps in mind who reacted
 KEPT_S = 30 * 86_400.0  # a job that is done
 
 
@@ -75,7 +79,9 @@ def alias(actor: str) -> str:
 class Forgetting:
     """The jobs of all hubs, and the one who does them.
 
-    `gone` is told of each item that the actor's values were taken out of. `clock_s` gives Unix time in seconds.
+    `gone` is told of each item that the actor's values were taken out of. `others` take an actor's name out of what
+    they keep in the store, as often as they are called; they may raise Unavailable. `clock_s` gives Unix time in
+    seconds.
     """
 
     def __init__(
@@ -96,6 +102,7 @@ class Forgetting:
         self._gone = gone
         self._clock_s = clock_s
         self._settle_s = settle_s
+        self.others: list[Callable[[str], Awaitable[None]]] = []
 
     @property
     def jobs(self) -> Mapping[str, Job]:
@@ -105,12 +112,17 @@ class Forgetting:
     async def begin(self, actor: str, by: str) -> str:
         """Begin to forget `actor`, who may not react until it is done; the job's id, which is the running one's if
         there is one. Raises Unavailable."""
-        id = alias(actor).removeprefix("sha256:")
+        id = _id_of(actor)
         await self._bars.ban(actor, by, "is being forgotten")
         standing = self._jobs.get(id)
         if standing is None or standing.ended_at is not None:
             await self._jobs.put(id, Job(by, self._clock_s(), actor), standing)
         return id
+
+    def lately(self, actor: str) -> bool:
+        """Whether the actor is being forgotten, or was less than LATELY_S ago."""
+        job = self._jobs.get(_id_of(actor))
+        return job is not None and (job.ended_at is None or self._clock_s() - job.ended_at < LATELY_S)
 
     async def run(self) -> None:
         """Do what is to be done, as long as the hub runs."""
@@ -131,6 +143,8 @@ class Forgetting:
         standing = job = self._jobs[id]
         actor = job.actor
         assert actor is not None
+        for forget in self.others:
+            await forget(actor)
         saved_s = time.monotonic()
         ended = False
         while not ended:
@@ -153,3 +167,8 @@ class Forgetting:
             await asyncio.sleep(now_s - began_s)  # half of the store's time at most
         await self._bars.unban(actor)
         await self._jobs.put(id, job._replace(actor=None, cursor="", ended_at=self._clock_s()), standing)
+
+
+def _id_of(actor: str) -> str:
+    """The id of an actor's job, also when the job no longer says whom it was about."""
+    return alias(actor).removeprefix("sha256:")

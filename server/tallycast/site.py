@@ -66,8 +66,10 @@ class Site:
             self.mirrors,
             self.daily,
             visitor_s=settings.visitor_days * 86_400,
+            forgotten=self.moderator.forgetting.lately,
             owner=owner,
         )
+        self.moderator.forgetting.others.append(self.bursts.forget)
         if settings.proof == "bursts":
             service.gate.proofs = Proofs(secret[0], wanted=lambda: self.bursts.lasting)
         lease = Lease(store.records, "history", owner=owner, ttl_s=HISTORY_LEASE_S, clock_s=service.now_s)

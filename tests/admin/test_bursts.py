@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from admin.scene import Scene, opened
-from hubs import SECONDS
+from hubs import SECONDS, eventually
+from tallycast.bursts.burst import load_chunk, space_of
 from web import check_problem
 
 CROWD = 70
@@ -86,6 +87,18 @@ async def test_a_burst_is_listed_taken_out_and_put_back(hub: Scene) -> None:
         assert await hub.counts("post:1") == {"like": 1 + CROWD}
     acts = [entry["act"] for entry in (await hub.web.get("/v1/admin/audit", headers=key)).json()["entries"]]
     assert acts == ["burst.put_back", "burst.put_back", "burst.remove", "burst.remove"]
+
+
+async def test_who_is_forgotten_is_not_put_back(hub: Scene) -> None:
+    key = await hub.key("read", "moderate")
+    id = await flooded(hub, "post:1")
+    (space,) = (await hub.service.store.records.all(space_of(id))).values()
+    await hub.web.post(f"/v1/admin/bursts/{id}/removal", headers=key)
+    begun = await hub.web.post(f"/v1/admin/actors/{load_chunk(space).actors[0]}/forget", headers=key)
+    jobs = hub.site.moderator.forgetting.jobs
+    await eventually(lambda: jobs[begun.json()["id"]].ended_at is not None)
+    await hub.web.delete(f"/v1/admin/bursts/{id}/removal", headers=key)
+    assert await hub.counts("post:1") == {"like": CROWD}  # one honest like, and all but one of them
 
 
 async def test_bursts_are_for_those_whose_key_is_good_for_the_item(hub: Scene) -> None:

@@ -6,16 +6,17 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from tallycast.bursts import Bursts
 from tallycast.bursts.burst import Burst
 from tallycast.daily import Daily
+from tallycast.forgetting import SETTLE_S
 from tallycast.hub import Hub
 from tallycast.identity import Actor
 from tallycast.kinds import Kinds, Reaction, parse
 from tallycast.metrics import Metrics
 from tallycast.mirrors import Mirrors
+from tallycast.moderator import Moderator
 from tallycast.store import open_store
 from tallycast.store.base import OpenStore
 
@@ -56,15 +57,26 @@ class Rig:
         self.hub = Hub(self.store, Metrics(), tick_s=0.05, clock=time.monotonic)
         self.mirrors = Mirrors(self.store.records, clock=time.monotonic)
         self.daily = Daily(self.store.records, clock=clock)
+        self.moderator = Moderator(
+            self.store, self.hub, KINDS, self.mirrors, owner=secrets.token_hex(8), clock_s=clock, ticks_s=clock
+        )
         self.bursts = Bursts(
             self.store,
             self.hub,
             self.mirrors,
             self.daily,
             visitor_s=VISITOR_S,
+            forgotten=self.moderator.forgetting.lately,
             owner=secrets.token_hex(8),
             clock=clock,
         )
+        self.moderator.forgetting.others.append(self.bursts.forget)
+
+    async def forget(self, actor: Actor) -> None:
+        """The actor is forgotten from beginning to end."""
+        await self.moderator.forgetting.begin(actor.name, "Ada")
+        self.clock.now_s += SETTLE_S
+        await self.moderator.forgetting.work()
 
     async def say(self, *said: tuple[Actor, str, Reaction]) -> None:
         """Reactions as they come: by the guard, then into the store."""
@@ -106,9 +118,3 @@ class Rig:
 
     async def close(self) -> None:
         await self.store.close()
-
-
-async def opened(place: Path | str, clock: Clock, prefix: str = "") -> Rig:
-    """A hub on a file, or on a Redis."""
-    url = f"sqlite:///{place / 'tally.db'}" if isinstance(place, Path) else place
-    return Rig(url, prefix or "t:", clock)

@@ -14,6 +14,7 @@ from redis_servers import RedisServer, redis_single
 from tallycast.bursts.burst import load_chunk, space_of
 from tallycast.bursts.bursts import QUIET_S
 from tallycast.errors import Refused, Unavailable
+from tallycast.identity import Actor
 from tallycast.kinds import Reaction
 from tallycast.store.moderation import Removed
 
@@ -300,6 +301,84 @@ async def test_two_administrators_at_once_take_it_out_once(hubs: list[Rig], cloc
     assert await hubs[0].counts(ITEM) == await hubs[0].sums(ITEM) == before
     chunks = await hubs[0].store.records.all(space_of(id))
     assert {load_chunk(body).state for body in chunks.values()} == {"marked"}
+
+
+async def names_kept(hub: Rig) -> set[str]:
+    """Everybody whose name is in what is kept of the one burst."""
+    id, _ = hub.only
+    chunks = [load_chunk(body) for body in (await hub.store.records.all(space_of(id))).values()]
+    return {name for chunk in chunks for name in (*chunk.actors, *chunk.taken)}
+
+
+@pytest.fixture
+async def newcomers(hubs: list[Rig], clock: Clock) -> list[Actor]:
+    """Eighty who are marked."""
+    await look(hubs)
+    newcomers = [visitor(clock) for _ in range(80)]
+    await hubs[0].crowd(ITEM, newcomers, FARM)
+    await look(hubs)
+    assert await names_kept(hubs[0]) == {actor.name for actor in newcomers}
+    return newcomers
+
+
+async def is_without(hubs: list[Rig], newcomers: list[Actor], forgotten: Actor) -> None:
+    """Once all is put back, all say what they said but one, of whom nothing is known."""
+    id, _ = hubs[0].only
+    await hubs[0].bursts.removals.put_back(id, "Ada")
+    others = {actor.name for actor in newcomers if actor != forgotten}
+    assert await names_kept(hubs[0]) == others
+    assert await hubs[0].counts(ITEM) == await hubs[0].sums(ITEM) == {"like": len(others)}
+    values, _ = await hubs[0].store.moderation.values(ITEM, "", 1000)
+    assert values.keys() == others
+
+
+@pytest.mark.parametrize("when", ["marked", "taken", "back"])
+async def test_who_is_forgotten_is_in_no_burst_any_more(hubs: list[Rig], newcomers: list[Actor], when: str) -> None:
+    id, _ = hubs[0].only
+    removals = hubs[0].bursts.removals
+    if when != "marked":
+        await removals.remove(id, "Ada")
+    if when == "back":
+        await removals.put_back(id, "Ada")
+    await hubs[-1].forget(newcomers[7])
+    if when != "taken":
+        await removals.remove(id, "Ada")
+    assert await hubs[0].counts(ITEM) == {}
+    await is_without(hubs, newcomers, newcomers[7])
+
+
+@pytest.mark.parametrize("act", ["remove", "put_back"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_who_is_forgotten_in_the_middle_of_it_is_in_no_burst_either(
+    hubs: list[Rig], newcomers: list[Actor], monkeypatch: pytest.MonkeyPatch, act: str, when: str
+) -> None:
+    id, _ = hubs[0].only
+    if act == "put_back":
+        await hubs[0].bursts.removals.remove(id, "Ada")
+    forgotten: list[Actor] = []
+    real = getattr(hubs[0].store.moderation, act)
+
+    async def slow(item: str, whom: Collection[str]) -> Any:
+        done = await real(item, whom) if when == "after" else None
+        if not forgotten:  # this hub has read who they are
+            forgotten.append(next(actor for actor in newcomers if actor.name in whom))
+            await hubs[-1].forget(forgotten[0])
+        return done or await real(item, whom)
+
+    monkeypatch.setattr(hubs[0].store.moderation, act, slow)
+    await getattr(hubs[0].bursts.removals, act)(id, "Ada")
+    await is_without(hubs, newcomers, forgotten[0])
+
+
+async def test_who_was_forgotten_a_moment_ago_is_not_marked(hubs: list[Rig], clock: Clock) -> None:
+    await look(hubs)
+    newcomers = [visitor(clock) for _ in range(80)]
+    await hubs[0].crowd(ITEM, newcomers[:40], FARM)
+    await look(hubs)
+    await hubs[-1].forget(newcomers[7])
+    await hubs[0].crowd(ITEM, newcomers[40:], FARM)
+    await look(hubs)
+    await is_without(hubs, newcomers, newcomers[7])
 
 
 async def test_a_burst_that_nobody_knows_is_not_found(hubs: list[Rig]) -> None:

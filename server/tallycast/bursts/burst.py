@@ -14,6 +14,7 @@ from tallycast.kinds import Said
 
 SPACE = "bursts"
 
+Values = Mapping[str, Mapping[str, Said]]  # by actor and kind
 State = Literal["removing", "removed", "putting_back"]
 
 
@@ -77,6 +78,18 @@ class Chunk(NamedTuple):
     actors: list[str]
     state: Literal["marked", "taking", "taken"] = "marked"
     taken: Mapping[str, Mapping[str, Said]] = {}
+
+    def having(self, taken: Values) -> Chunk:
+        """The chunk when this was taken, of which it is told what its actors said and nobody else."""
+        actors = {*self.actors}
+        return Chunk(self.actors, "taken", {actor: said for actor, said in taken.items() if actor in actors})
+
+    def without(self, gone: str) -> Chunk:
+        """The chunk when it no longer knows this actor."""
+        return self._replace(
+            actors=[actor for actor in self.actors if actor != gone],
+            taken={actor: said for actor, said in self.taken.items() if actor != gone},
+        )
 
 
 def load_burst(body: bytes) -> Burst:

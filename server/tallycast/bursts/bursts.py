@@ -9,7 +9,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import islice
 
-from tallycast.bursts.burst import SPACE, Burst, Chunk, dump_burst, dump_chunk, id_of, load_burst, space_of
+import orjson
+
+from tallycast.bursts.burst import (
+    SPACE,
+    Burst,
+    Chunk,
+    dump_burst,
+    dump_chunk,
+    id_of,
+    load_burst,
+    load_chunk,
+    space_of,
+)
 from tallycast.bursts.guard import Guard, Seen
 from tallycast.bursts.judge import Verdict, Watch
 from tallycast.bursts.networks import network
@@ -49,6 +61,7 @@ class Bursts:
     """Finds bursts, keeps them and takes them out.
 
     `guard` goes among the service's guards and run() among its chores. `owner` names this process among the hubs;
+    `forgotten` says whether somebody is being forgotten, or was a moment ago, so that no name is written down anew.
     `clock` gives Unix time in seconds. `bursts` are all that are known, by id.
     """
 
@@ -60,6 +73,7 @@ class Bursts:
         daily: Daily,
         *,
         visitor_s: float,
+        forgotten: Callable[[str], bool],
         owner: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -68,6 +82,7 @@ class Bursts:
         self._mirror: Mirror[Burst] = mirrors.of(SPACE, load_burst, dump_burst)
         self.bursts: Mapping[str, Burst] = self._mirror
         self.removals = Removals(store, hub, self._mirror, clock=clock)
+        self._forgotten = forgotten
         self._daily = daily
         self._owner = owner
         self._clock = clock
@@ -85,6 +100,19 @@ class Bursts:
         if burst is None:
             raise Refused("not_found", "there is no such burst, or no more: they are kept for 30 days")
         return burst
+
+    async def forget(self, actor: str) -> None:
+        """Take an actor's name, and what they said, out of all that is kept of bursts. Raises Unavailable."""
+        name = orjson.dumps(actor)
+        for id in [*self._mirror]:
+            space = space_of(id)
+            for key, body in (await self._records.all(space)).items():
+                standing: bytes | None = body
+                while standing is not None and name in standing:
+                    less = dump_chunk(load_chunk(standing).without(actor))
+                    if await self._records.put(space, key, less, standing):
+                        break
+                    standing = await self._records.get(space, key)
 
     async def run(self) -> None:
         """look() every LOOK_S seconds, as long as the hub runs."""
@@ -136,7 +164,11 @@ class Bursts:
             return
         id = id or id_of(item, now_s, self._mirror)
         marks = self._marks.setdefault(id, Marks())
-        new = {visitor: kind for visitor, kind in watch.of(networks) if visitor not in marks.visitors}
+        new = {
+            visitor: kind
+            for visitor, kind in watch.of(networks)
+            if visitor not in marks.visitors and not self._forgotten(visitor)
+        }
         room = MOST_MARKED - len(marks.visitors)
         visitors = list(new)[:room]
         # Written down first are the marked: nobody is to be told of some who cannot be found.

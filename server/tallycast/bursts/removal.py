@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from tallycast.bursts.burst import Burst, Chunk, Removal, dump_chunk, load_chunk, space_of
+from tallycast.bursts.burst import Burst, Chunk, Removal, Values, dump_chunk, load_chunk, space_of
 from tallycast.errors import Refused
 from tallycast.hub import Hub
 from tallycast.kinds import Said
 from tallycast.mirrors import Mirror
 from tallycast.store.base import OpenStore, Snapshot
-from tallycast.store.records import ANY
-
-Values = Mapping[str, Mapping[str, Said]]  # by actor and kind
 
 
 class Removals:
     """Takes out what the marked of a burst say, piece by piece, and puts it back.
 
     Each piece is written down before it is taken, with what was last read, and again with what really was taken. When
-    the store fails in between, the same act goes on where it stopped. `clock` gives Unix time in seconds.
+    the store fails in between, the same act goes on where it stopped. Who is
+    forgotten meanwhile is no more in the documents, and is taken out again. `clock` gives Unix time in seconds.
     """
 
     def __init__(
@@ -59,14 +57,8 @@ class Removals:
             for key, body in (await self._store.records.all(space_of(id))).items():
                 if load_chunk(body).state == "taking":
                     body = await self._take(id, key, body)
-                chunk = load_chunk(body)
-                if chunk.state == "taken":
-                    item = self._known(id).item
-                    self._tell(await self._store.moderation.put_back(item, chunk.taken))
-                    for actor in chunk.actors:
-                        self._hub.devices.doubtful(actor, item)
-                    back = dump_chunk(Chunk(chunk.actors))
-                    await self._store.records.put(space_of(id), key, back, ANY)
+                if load_chunk(body).state == "taken":
+                    await self._give(id, key, body)
             await self._set(id, None)
             return self._known(id)
 
@@ -88,24 +80,46 @@ class Removals:
         elif before is None:
             before = chunk.taken  # a hub ended in the middle of this: what it read then is the best that is known
         removed = await self._store.moderation.remove(item, chunk.actors)
-        taken = _merged(before or {}, removed.values)
-        self._unwritten[id, key] = taken
+        taken = self._unwritten[id, key] = _merged(before or {}, removed.values)
         self._tell(removed.snapshot)
         for actor in chunk.actors:
             self._hub.devices.say(actor, item, {})
-        standing: bytes | None = dump_chunk(chunk)
-        while not await records.put(space, key, body := dump_chunk(Chunk(chunk.actors, "taken", taken)), standing):
-            standing = await records.get(space, key)  # another hub has done the same: each knows what it took itself
-            taken = _merged(load_chunk(standing).taken if standing else {}, removed.values)
+        standing = dump_chunk(chunk)
+        while not await records.put(space, key, body := dump_chunk(chunk.having(taken)), standing):
+            # Somebody was forgotten, or another hub has done the same: each knows what it took itself.
+            standing = await self._standing(id, key)
+            chunk = load_chunk(standing)
+            taken = _merged(chunk.taken, removed.values)
         del self._unwritten[id, key]
         return body
 
+    async def _give(self, id: str, key: str, body: bytes) -> None:
+        """Say again what the actors of one chunk said."""
+        item, space, store = self._known(id).item, space_of(id), self._store
+        chunk = load_chunk(body)
+        while chunk.state == "taken":
+            self._tell(await store.moderation.put_back(item, chunk.taken))
+            for actor in chunk.taken:
+                self._hub.devices.doubtful(actor, item)
+            if await store.records.put(space, key, dump_chunk(Chunk(chunk.actors)), body):
+                return
+            # Another hub has done the same, or somebody was forgotten.
+            body = await self._standing(id, key)
+            gone = {*chunk.actors}.difference((chunk := load_chunk(body)).actors)
+            if gone:
+                self._tell((await store.moderation.remove(item, gone)).snapshot)
+
     async def _again(self, id: str, key: str) -> bytes:
         """Another hub has changed the chunk meanwhile, by marking more or by the same act."""
+        body = await self._standing(id, key)
+        return body if load_chunk(body).state == "taken" else await self._take(id, key, body)
+
+    async def _standing(self, id: str, key: str) -> bytes:
+        """A chunk's document as it is now."""
         body = await self._store.records.get(space_of(id), key)
         if body is None:
             raise Refused("not_found", "there is no such burst any more")
-        return body if load_chunk(body).state == "taken" else await self._take(id, key, body)
+        return body
 
     async def _conclude(self, id: str, by: str) -> Burst:
         taken: Counter[str] = Counter()
