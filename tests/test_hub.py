@@ -277,6 +277,23 @@ def test_fan_out_never_has_more_than_half_of_the_time() -> None:
     run(main())
 
 
+def test_a_hub_that_stood_still_in_the_middle_of_a_fan_out_goes_on_soon() -> None:
+    async def main() -> None:
+        hub, _ = make()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        viewer = Recorder()
+        watch(hub, viewer, "hot")
+        viewer.on_write = lambda: loop.spend(3600)
+        note(hub, 1, "hot")
+        viewer.on_write = lambda: None
+        note(hub, 2, "hot")
+        await asyncio.sleep(0.6)
+        assert viewer.frames[-1] == counts_frame("hot", 2, {"like": 2})
+
+    run(main())
+
+
 def test_readers_that_ask_meanwhile_share_the_next_read() -> None:
     async def main() -> None:
         hub, shelf = make()

@@ -26,6 +26,7 @@ log = logging.getLogger("tallycast.hub")
 
 LINGER_S = 30.0  # how long an item that nobody watches any more stays in memory, for those who come back
 MOST_IDLE = 50_000  # …and how many of them do at most
+MOST_REST_S = 0.5  # between two fan-outs; at this a frame goes to 40,000 viewers
 
 
 class View(NamedTuple):
@@ -371,9 +372,12 @@ class Hub:
             self._rest_after(now_s)
 
     def _rest_after(self, began_s: float) -> None:
-        """After a fan-out that took more than half a tick, rest as long: it never has more than half of the time."""
+        """After a fan-out that took more than half a tick, rest as long: it never has more than half of the time.
+
+        But for no longer than MOST_REST_S: a process that stood still in the middle of it is silent long enough.
+        """
         now_s = self._now_s()
         took_s = now_s - began_s
         self._metrics.fanout_seconds.observe(took_s)
         if took_s > self._tick_s / 2:
-            self._rest_until_s = now_s + took_s
+            self._rest_until_s = now_s + min(took_s, MOST_REST_S)
