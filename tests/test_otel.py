@@ -94,11 +94,12 @@ def test_a_hub_without_the_extra_does_not_start_where_traces_are_wanted_and_says
     )
 
 
-def test_a_hub_that_wants_no_traces_does_not_import_them(tmp_path: Path) -> None:
+def test_a_hub_on_a_file_that_wants_no_traces_imports_neither_them_nor_redis(tmp_path: Path) -> None:
     script = (
         "import sys; from tallycast.app import create_app; from tallycast.settings import Settings;"
-        " create_app(Settings(store=sys.argv[1])); print('tallycast.traces' in sys.modules)"
+        " create_app(Settings(store=sys.argv[1]));"
+        " print({'tallycast.traces', 'redis'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", script, f"sqlite:///{tmp_path / 'hub.db'}"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert ran.stdout == "False\n"
+    assert ran.stdout == "set()\n"

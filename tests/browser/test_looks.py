@@ -155,9 +155,9 @@ async def test_the_wall_shows_large_numbers_and_what_just_moved(hub: OwnHub, per
     await page.goto(f"{hub.http}/demo/wall.html?item=demo:article,demo:video&kinds=clap,like,nothing&title=Our day")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Our day")
     await expect(page.locator(".tile:visible .count")).to_have_text(["0", "0"])
-    await react_over_http(hub, "u:1", "clap", 50)
-    await react_over_http(hub, "u:2", "clap", 7)
-    await expect(page.locator(".count").first).to_have_text("57")
+    for who, claps, all_claps in (("u:1", 50, "50"), ("u:2", 7, "57")):  # one after the other: no frame has both
+        await react_over_http(hub, who, "clap", claps)
+        await expect(page.locator(".count").first).to_have_text(all_claps)
     await expect(page.locator(".moves li").first).to_have_text("👏article+7")
     await expect(page.locator(".tile:visible")).to_have_count(2)
     assert await page.evaluate("document.documentElement.scrollHeight") <= 1080

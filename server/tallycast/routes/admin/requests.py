@@ -158,8 +158,9 @@ def nothing() -> Response:
 async def once(request: Request, admin: Admin, make: Callable[[], Awaitable[Response]]) -> Response:
     """What `make` answers; where an earlier request of this administrator had the same Idempotency-Key, its answer.
 
-    `make` answers in JSON, with nothing secret and no actor's name: it is kept for a day. Raises Refused: what it raises, after which
-    the key may be used again; `conflict` where the key came with another body; `bad_request` for a key that is none.
+    `make` answers in JSON, with nothing secret and no actor's name: it is kept for a day. Raises Refused: what it
+    raises, after which the key may be used again; `conflict` where the key came with another body; `bad_request` for a
+    key that is none.
     """
     key = request.headers.get("idempotency-key")
     if key is None:
