@@ -48,7 +48,7 @@ class Bars:
         self._changed()
 
     def check(self, actor: Actor, reaction: Reaction, address: str) -> None:
-        """See Guard: `frozen`, `banned`; `unavailable` as long as nobody could read who is."""
+        """A service.Guard: `frozen`, `banned`; `unavailable` as long as nobody could read who is."""
         if reaction.item in self.frozen:
             raise Refused("frozen", f"{reaction.item} takes no reactions now")
         if actor.name in self.banned:

@@ -18,7 +18,7 @@ from tallycast.hub import Hub
 from tallycast.identity import Actor, Identity, resolve_secret
 from tallycast.intake import Intake
 from tallycast.keepalive import Keepalive
-from tallycast.kinds import Reaction
+from tallycast.kinds import POLL, Reaction
 from tallycast.limits import Rate
 from tallycast.metrics import Metrics
 from tallycast.origins import Origins
@@ -39,9 +39,9 @@ HYPERLOGLOG_ERROR = 0.0081  # the standard error of what Redis says of how many 
 
 
 class Guard(Protocol):
-    """Has a say in who may react."""
+    """Has a say in who may react, such as a bound method."""
 
-    def check(self, actor: Actor, reaction: Reaction, address: str) -> None:
+    def __call__(self, actor: Actor, reaction: Reaction, address: str, /) -> None:
         """Let a reaction pass, or raise Refused. It is on every reaction's way: nothing is waited for or read here.
 
         `address` is what limits per address go by. What passes may still be refused by others.
@@ -85,7 +85,8 @@ class Service:
         self._visitors = Rate(settings.visitors_per_minute / 60, settings.visitors_per_minute)
         self.hub = Hub(self.store, self.metrics, tick_s=settings.tick_ms / 1000, clock=self.now_s)
         self.intake = Intake(self.store, self.hub, self.metrics, clock=self.now_s)
-        self.guards: list[Guard] = []
+        self.guards: Sequence[Guard] = ()
+        self.vote_guards: Sequence[Guard] = ()  # of reactions to polls
         self.chores: list[Callable[[], Coroutine[Any, Any, None]]] = [self.hub.share_presence]  # run until the end
         self._sweeping: asyncio.TimerHandle | None = None
         self._working: list[asyncio.Task[None]] = []
@@ -192,12 +193,15 @@ class Service:
 
         Raises Refused (check_actor()'s, `rate_limited`, what the guards have).
         """
-        self.check_actor(actor, (reaction.item,))
+        _, expires_s, scope = actor
+        item = reaction.item
+        if scope is not None or expires_s <= time.time():
+            self.check_actor(actor, (item,))
         wait_s = self._reactions.wait_s(actor.name, self.now_s())
         if wait_s:
             raise Refused("rate_limited", "too many reactions at once", retry_after_s=wait_s)
-        for guard in self.guards:
-            guard.check(actor, reaction, address)
+        for check in self.vote_guards if item[:5] == POLL else self.guards:
+            check(actor, reaction, address)
 
     def count_refused(self, kind: object, code: str) -> None:
         """Count a reaction that was refused before it came to the store."""

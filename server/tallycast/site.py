@@ -22,7 +22,7 @@ from tallycast.mirrors import Mirrors
 from tallycast.moderator import Moderator
 from tallycast.polls.polls import Polls
 from tallycast.proof import Proofs
-from tallycast.service import Service
+from tallycast.service import Guard, Service
 from tallycast.sessions.links import Links
 from tallycast.sessions.sessions import Sessions
 
@@ -74,10 +74,12 @@ class Site:
             service.gate.proofs = Proofs(secret[0], wanted=lambda: self.bursts.lasting)
         lease = Lease(store.records, "history", owner=owner, ttl_s=HISTORY_LEASE_S, clock_s=service.now_s)
         roller = Roller(store.history, store.journal, store.moderation, lease, service.kinds)
-        service.guards += [self.moderator.bars, self.polls]
+        may: list[Guard] = [self.moderator.bars.check]
         if settings.viewing == "token":
-            service.guards.append(self.sessions)  # who may only look
-        service.guards.append(self.bursts.guard)  # last: it counts what the others let pass
+            may.append(self.sessions.check)  # who may only look
+        count = self.bursts.guard.check  # last: it counts what the others let pass
+        service.guards = (*may, count)
+        service.vote_guards = (*may, self.polls.check, count)
         service.chores += [
             self.mirrors.run,
             self.access.run,

@@ -9,16 +9,15 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-import tallycast.store
 from tallycast.cli import main
 from tallycast.kinds import Kinds, Reaction
 from tallycast.store.base import Applied, Outcome, Snapshot
+from tallycast.store.redis import store
 from tallycast.store.redis.keys import HEADER, Keys, make_header
-from tallycast.store.redis.store import RedisStore
 from tallycast.store.redis.url import RedisUrl
 
 
-class BareCounter(RedisStore):
+class BareCounter(store.RedisStore):
     """Acknowledges everything, and counts shares alone."""
 
     def __init__(self, url: RedisUrl, keys: Keys, kinds: Kinds, **options: str) -> None:
@@ -42,5 +41,5 @@ class BareCounter(RedisStore):
 
 
 if __name__ == "__main__":
-    tallycast.store.RedisStore = BareCounter  # type: ignore[attr-defined]
+    store.RedisStore = BareCounter  # type: ignore[misc]
     main()

@@ -24,7 +24,8 @@ class Seen:
 
 
 class Guard:
-    """A service.Guard. `visitor_s` is how long a visitor's token is good; `clock` gives Unix time in seconds.
+    """Its check() is a service.Guard. `visitor_s` is how long a visitor's token is good; `clock` gives Unix time in
+    seconds.
 
     Addresses are kept until take() hands them on, and no longer.
     """

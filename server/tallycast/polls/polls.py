@@ -40,7 +40,7 @@ MOST_TRIES = 8  # to change a poll that others change at the same time
 
 
 class Polls:
-    """The polls of a site, as one of its hubs has them. It is a Guard. `clock_s` gives Unix time in seconds."""
+    """The polls of a site, as one of its hubs has them. `clock_s` gives Unix time in seconds."""
 
     def __init__(
         self,
@@ -67,9 +67,7 @@ class Polls:
     # Votes
 
     def check(self, actor: Actor, reaction: Reaction, address: str) -> None:
-        """Let a reaction pass unless it is a vote that its poll does not take. See Guard."""
-        if reaction.item[:5] != POLL:
-            return
+        """Let a vote pass if its poll takes it. A service.Guard."""
         poll = self._mirror.get(reaction.item[5:])
         if poll is None:
             if not self._mirror.loaded:
