@@ -207,6 +207,28 @@ async def test_deleting_what_was_never_reacted_to_does_nothing(store: OpenStore)
     assert await snapshot(store) == before
 
 
+async def test_what_many_said_is_deleted_piece_by_piece(
+    tmp_path: Path, kinds: Kinds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallycast.store.sqlite_moderation.DELETED_AT_ONCE", 7)
+    store = SqliteStore(tmp_path / "tally.db", kinds)
+    place = Place(f"sqlite:///{tmp_path / 'tally.db'}", "")
+    await fill(store)
+    many = [f"u:{number:02}" for number in range(40)]
+    await store.apply([Reaction(POST, actor, "like", 1) for actor in many])
+    await store.apply([Reaction(POST, actor, "share", 1, id=f"id-{actor}") for actor in many])
+    deleting = asyncio.create_task(store.moderation.delete(POST))
+    seen: list[int] = []
+    while not deleting.done():
+        await store.apply([Reaction(VIDEO, EVE, "clap", len(seen) % 2)])
+        seen.append((await snapshot(store)).counts.get("like", 0))
+        await assert_sound(place, kinds)
+    assert seen == sorted(seen, reverse=True) and len(set(seen)) > 3
+    assert (await deleting).counts == {}
+    assert await snapshot(store, VIDEO) == (await store.apply([SHARE._replace(item=VIDEO)])).outcomes[0].snapshot
+    await store.close()
+
+
 async def test_what_was_removed_before_can_be_put_back_on_a_deleted_item(store: OpenStore) -> None:
     await fill(store)
     removed = await store.moderation.remove(POST, [EVE])

@@ -54,7 +54,10 @@ class Moderation(Protocol):
         ...
 
     async def delete(self, item: str) -> Snapshot:
-        """Take everything said of the item away. Its version goes on growing, so that its viewers see the zeros."""
+        """Take everything said of the item away. Its version goes on growing, so that its viewers see the zeros.
+
+        What many said may go piece by piece, the counts with it: after an Unavailable the rest is still there.
+        """
         ...
 
     async def items_of(self, actor: str, cursor: str) -> tuple[list[str], str]:

@@ -20,10 +20,13 @@ from tallycast.store.sqlite_worker import Worker
 
 T = TypeVar("T")
 
+DELETED_AT_ONCE = 2_000  # values: some 10 ms in which nothing else is counted
 WALKED_ITEMS = 1_000  # that items_of() looks at in one go: a few milliseconds
 
 ITEMS = "SELECT item FROM items WHERE item > ?1 AND item >= ?2 AND item < ?2 || char(127) ORDER BY item LIMIT ?3"
 SAYS = "SELECT actor, kind, value, seq FROM says WHERE item = ? AND actor > ? ORDER BY actor"
+LAST_OF_SOME = "SELECT actor FROM says WHERE item = ? ORDER BY actor LIMIT 1 OFFSET ?"
+SAID_UP_TO = "SELECT kind, sum(value) FROM says WHERE item = ?1 AND actor <= ?2 GROUP BY kind"
 SAID_BY = """
     SELECT s.actor, s.kind, s.value, s.seq FROM json_each(?2) j
     CROSS JOIN says s ON s.item = ?1 AND s.actor = j.value"""
@@ -48,7 +51,7 @@ class Recounter(Worker, Protocol):
 
 
 class SqliteModeration:
-    """Acts on the items of a file, each in one transaction."""
+    """Acts on the items of a file, each in one transaction, but for deleting what many said."""
 
     def __init__(self, recounter: Recounter, kinds: Kinds) -> None:
         self._recounter = recounter
@@ -91,7 +94,9 @@ class SqliteModeration:
         return await self._recounter.recount(lambda ledger: _put_back(ledger, item, values))
 
     async def delete(self, item: str) -> Snapshot:
-        """See Moderation.delete."""
+        """See Moderation.delete. What many said goes in several steps: reactions are counted in between."""
+        while await self._recounter.recount(lambda ledger: _delete_some(ledger, item)):
+            pass
         return await self._recounter.recount(lambda ledger: _delete(ledger, item))
 
     async def items_of(self, actor: str, cursor: str) -> tuple[list[str], str]:
@@ -138,6 +143,21 @@ def _put_back(ledger: Ledger, item: str, values: Mapping[str, Mapping[str, Said]
         snapshot = _move(ledger, item, moved)
     ledger.remember([snapshot])
     return snapshot
+
+
+def _delete_some(ledger: Ledger, item: str) -> bool:
+    """Take away what the first some actors say; False where there are no more of them than go in one step."""
+    db = ledger.db
+    last = db.execute(LAST_OF_SOME, (item, DELETED_AT_ONCE)).fetchone()
+    if last is None:
+        return False
+    some = (item, *last)
+    with ledger.transaction():
+        snapshot = _move(ledger, item, {kind: -n for kind, n in db.execute(SAID_UP_TO, some)})
+        for table in ("says", "events"):
+            db.execute(f"DELETE FROM {table} WHERE item = ? AND actor <= ?", some)
+    ledger.remember([snapshot])
+    return True
 
 
 def _delete(ledger: Ledger, item: str) -> Snapshot:
