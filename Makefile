@@ -13,6 +13,8 @@ install:
 install-test:
 	@.ci/venv test
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || .ci/apt chromium
+	@command -v chromium-headless-shell >/dev/null || .ci/apt chromium-headless-shell \
+		|| echo "the browser tests take the whole Chromium, and twice the time" >&2
 	@command -v redis-server >/dev/null || .ci/apt redis-server
 	@command -v gcc >/dev/null || .ci/apt gcc libc6-dev
 	@.ci/later-redis
@@ -42,7 +44,7 @@ imports:
 	@.venv/bin/lint-imports
 
 pytest:
-	@.venv/bin/pytest --numprocesses 2 --dist loadfile
+	@.venv/bin/pytest --numprocesses 3 --dist loadfile
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

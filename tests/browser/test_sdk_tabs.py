@@ -107,9 +107,9 @@ async def test_a_page_that_watches_too_much_for_one_connection_is_told_once_and_
 
 
 async def test_a_page_that_comes_back_from_the_page_cache_goes_on(
-    hub: OwnHub, chromium_with_page_cache: Browser, tab: OpenTab
+    hub: OwnHub, whole_chromium: Browser, tab: OpenTab
 ) -> None:
-    context = await chromium_with_page_cache.new_context()
+    context = await whole_chromium.new_context()
     ada, ben = await tab(hub.http, context), await tab(hub.http)
     await ada.react("like")
     await ada.page.evaluate("addEventListener('pageshow', (event) => (window.kept = event.persisted))")

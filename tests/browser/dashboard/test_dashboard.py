@@ -262,9 +262,13 @@ async def test_whose_key_is_revoked_is_signed_out_and_told_why(hub: OwnHub, key:
 
 
 async def test_a_page_of_another_site_cannot_act_with_the_cookie(
-    ada: Board, hub: OwnHub, context: BrowserContext
+    hub: OwnHub, key: str, whole_chromium: Browser
 ) -> None:
     """`localhost` and 127.0.0.1 are two sites; a form is what needs nobody's leave to be sent."""
+    context = await whole_chromium.new_context()
+    board = await Board.open(context, hub)
+    await board.sign_in(key)
+    await board.signed_in()
     form = f'<form method="post" action="{hub.http}/dashboard/session"><input name="key" value="tk_x"></form>'
     page = await context.new_page()
     await page.route("http://localhost:1/", lambda route: route.fulfill(body=form, content_type="text/html"))
@@ -275,7 +279,8 @@ async def test_a_page_of_another_site_cannot_act_with_the_cookie(
     assert answer.status == 403
     assert "cookie" not in await answer.request.all_headers()
     await page.close()
-    await ada.go("#/items", "Items")
+    await board.go("#/items", "Items")
+    await context.close()
 
 
 async def test_axe_finds_nothing_on_any_page_in_the_light_and_all_text_stands_out_in_the_dark(

@@ -144,7 +144,7 @@ async def test_on_small_screens_all_is_there_with_targets_for_thumbs(
 
 
 async def test_letters_of_twice_the_size_stay_in_their_buttons(embed: OpenEmbed, hub: OwnHub) -> None:
-    ada = await embed()
+    ada = await embed(reduced_motion="reduce")  # else it grows over a tenth of a second
     await ada.is_live()
     await ada.page.evaluate("document.documentElement.style.fontSize = '32px'")
     button, count = await box(ada, "#here button"), await box(ada, "#here [part=count]")
