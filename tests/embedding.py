@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, WebSocket, expect
@@ -61,6 +63,17 @@ class Site:
         """The page's policy: the hub's scripts and connections to it (and to the site, which is none), nothing else."""
         socket, site_socket = (url.replace("http", "ws") for url in (self.hub, self.origin))
         return POLICY.format(hub=self.hub, socket=socket, site=self.origin, site_socket=site_socket)
+
+
+@contextmanager
+def serving(server: ThreadingHTTPServer) -> Iterator[None]:
+    """A site's server answers, on a thread of its own."""
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 class Embed:

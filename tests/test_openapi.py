@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 from starlette.routing import Route
 
 from asgi import HOST, Call, Inside, inside
+from described import Described
 from hubs import token
 from tallycast import kinds
 from tallycast.errors import CODES
@@ -22,6 +22,7 @@ from tallycast.routes.http import MOST_ITEMS, OPENAPI
 from tallycast.wire import ITEM
 
 DOCUMENT: dict[str, Any] = json.loads(OPENAPI)
+DESCRIBED = Described(DOCUMENT)
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 BEARER = {"Authorization": f"Bearer {token('u:1')}"}
 REACTION = {"item": "a", "kind": "like", "value": 1}
@@ -35,54 +36,24 @@ async def hub(tmp_path: Path) -> AsyncIterator[Inside]:
         yield hub
 
 
-def resolve(node: dict[str, Any]) -> dict[str, Any]:
-    """What a reference within the document stands for."""
-    while "$ref" in node:
-        found: Any = DOCUMENT
-        for part in node["$ref"].removeprefix("#/").split("/"):
-            found = found[part]
-        node = found
-    return node
-
-
-def problems_of(schema: dict[str, Any], instance: object) -> list[str]:
-    """What is wrong with an instance, by a schema that may refer into the document."""
-    validator = OAS31Validator({**schema, "components": DOCUMENT["components"]})
-    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(instance)]
-
-
-def examples(node: object) -> Iterator[tuple[dict[str, Any], object]]:
-    """Every (schema, example) of the document."""
-    if isinstance(node, dict):
-        if "schema" in node:
-            if "example" in node:
-                yield node["schema"], node["example"]
-            yield from ((node["schema"], resolve(one)["value"]) for one in node.get("examples", {}).values())
-        for value in node.values():
-            yield from examples(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from examples(value)
-
-
 def check_answer(method: str, path: str, answer: httpx.Response) -> None:
     """An answer is described: its status, its required headers, its type and its body."""
     responses = DOCUMENT["paths"][path][method.lower()]["responses"]
     assert str(answer.status_code) in responses, f"{method} {path} {answer.status_code} is not described"
-    response = resolve(responses[str(answer.status_code)])
+    response = DESCRIBED.resolve(responses[str(answer.status_code)])
     for name, header in response.get("headers", {}).items():
-        header = resolve(header)
+        header = DESCRIBED.resolve(header)
         if header.get("required") or name in answer.headers:
             value: str | int = answer.headers[name]
             if header["schema"]["type"] == "integer":
                 value = int(value)
-            assert problems_of(header["schema"], value) == [], name
+            assert DESCRIBED.problems_of(header["schema"], value) == [], name
     if method != "HEAD" and "content" in response:
         media_type = answer.headers["content-type"].partition(";")[0]
         assert media_type in response["content"]
         schema = response["content"][media_type].get("schema")
         if media_type.endswith("json"):
-            assert problems_of(schema, answer.json()) == []
+            assert DESCRIBED.problems_of(schema, answer.json()) == []
 
 
 def test_the_document_is_openapi() -> None:
@@ -91,9 +62,9 @@ def test_the_document_is_openapi() -> None:
 
 
 def test_every_example_is_of_its_schema() -> None:
-    found = list(examples(DOCUMENT))
+    found = list(DESCRIBED.examples())
     assert len(found) > 15
-    assert [problem for schema, example in found for problem in problems_of(schema, example)] == []
+    assert [problem for schema, example in found for problem in DESCRIBED.problems_of(schema, example)] == []
 
 
 async def test_every_route_and_method_is_described_and_nothing_else(hub: Inside) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import httpx
 import pytest
 from playwright.async_api import expect
 
+from embedding import serving
 from hubs import Hub, OwnHub
 from window import NewPerson, Start
 
@@ -53,12 +53,8 @@ class Site:
 @pytest.fixture
 def site() -> Iterator[Site]:
     site = Site()
-    thread = Thread(target=site.server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield site
-    site.server.shutdown()
-    thread.join()
-    site.server.server_close()
+    with serving(site.server):
+        yield site
 
 
 async def likes(hub: Hub) -> int:

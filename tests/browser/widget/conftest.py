@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from threading import Thread
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext
 
-from embedding import Embed, OpenEmbed, Site
+from embedding import Embed, OpenEmbed, Site, serving
 from hubs import OwnHub
 from window import NewPerson, Start
 
@@ -18,12 +17,8 @@ from window import NewPerson, Start
 def site() -> Iterator[Site]:
     """A site whose pages hold what `site.body` says, and at first four reactions to post:1."""
     site = Site()
-    thread = Thread(target=site.server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield site
-    site.server.shutdown()
-    thread.join()
-    site.server.server_close()
+    with serving(site.server):
+        yield site
 
 
 @pytest.fixture

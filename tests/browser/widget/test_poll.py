@@ -6,7 +6,6 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -15,7 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Locator, Route, expect
 
 from axe import audit
-from embedding import Embed, OpenEmbed, Site
+from embedding import Embed, OpenEmbed, Site, serving
 from hubs import SECONDS, OwnHub, defaults, running
 from polling import Polling
 from window import NewPerson
@@ -27,12 +26,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 def site() -> Iterator[Site]:
     """A site that all tests of this module share."""
     site = Site()
-    thread = Thread(target=site.server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield site
-    site.server.shutdown()
-    thread.join()
-    site.server.server_close()
+    with serving(site.server):
+        yield site
 
 
 @pytest.fixture(scope="module")
