@@ -67,6 +67,7 @@ async def test_every_count_is_right_with_all_sorts_of_viewers(hub: OwnHub) -> No
         items_per_viewer=2,
         sse_share=0.3,
         slow_share=0.2,
+        slow_bytes_per_s=50,  # by the end they are far behind
         stuck_share=0.1,
         churn_per_s=0.3,
         storm_at_s=0.8,

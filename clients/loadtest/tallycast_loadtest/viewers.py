@@ -63,6 +63,7 @@ class Audience(Lobby):
         self._scenario = scenario
         self._churn = schedule.churn(scenario, part, parts)
         self._roles = schedule.roles(scenario)
+        self._resting = True  # whether slow viewers take their time
         choose = schedule.Items(scenario)
         self._viewers = {
             number: self._make(number, [items[item] for item in choose.of_viewer(number)])
@@ -135,9 +136,16 @@ class Audience(Lobby):
         most = max(4, min(_MOST_TIMES, _TIMES_A_SECOND // max(1, len(groups))))
         return frames, size_bytes, [_delivery(shown, before, times_ns, most) for shown, before, times_ns in groups]
 
+    def catch_up(self) -> None:
+        """Nothing new is to come: slow viewers read at once what is on its way, to be held to the last of it."""
+        self._resting = False
+        for number in self._roles.slow & self._viewers.keys():
+            if self._viewers[number].live:
+                _read_on(self._viewers[number].transport)
+
     def rest(self, viewer: Viewer, read_bytes: int) -> None:
         """Let a slow viewer read on when it has had time for what it read."""
-        if not viewer.transport.is_closing():
+        if self._resting and not viewer.transport.is_closing():
             viewer.transport.pause_reading()
             self.loop.call_later(read_bytes / self._scenario.slow_bytes_per_s, _read_on, viewer.transport)
 

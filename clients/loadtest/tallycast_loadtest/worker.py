@@ -155,6 +155,7 @@ class _Worker:
                 self._crowd.begin(at_s)
             case Halt():
                 self._crowd.halt()
+                self._audience.catch_up()
             case Compare(truth):
                 viewers, stale = self._audience.stale(truth)
                 self._say(Compared(viewers, stale, self._audience.order.faults, self._crowd.ledger.report()))
