@@ -38,8 +38,16 @@ class Caller(Protocol):
     def too_late(self) -> None: ...
 
 
+class Stream(Protocol):
+    """An answer that goes on for as long as its reader stays."""
+
+    def sweep(self, now_s: float) -> None: ...
+
+
 class Keepalive:
     """All connections on the fast lane and all requests on the doorstep, with what is to happen to them when.
+
+    `streams` know that themselves, and are told of the time.
 
     `ping_s`: seconds between two pings; a peer of whom nothing is heard from one to the next is dead, 0: no pings.
     `slow_viewer_s`: how long a viewer may take nothing of what waits for it, 0: for ever.
@@ -47,6 +55,7 @@ class Keepalive:
     """
 
     def __init__(self, metrics: Metrics, *, ping_s: int, slow_viewer_s: int, request_s: int) -> None:
+        self.streams: set[Stream] = set()
         self._metrics = metrics
         self._pings = ping_s > 0
         self._slow_viewer_s = slow_viewer_s
@@ -99,6 +108,8 @@ class Keepalive:
 
     def sweep(self, now_s: float) -> None:
         """Do what is due. Called once a second."""
+        for stream in self.streams:
+            stream.sweep(now_s)
         for caller in _due(self._doorstep, now_s):
             caller.too_late()
         for connection in _due(self._closing, now_s):

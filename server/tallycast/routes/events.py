@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 
 import orjson
 from starlette.requests import Request
@@ -22,8 +23,9 @@ from tallycast.items import Item
 from tallycast.routes.incoming import asked_items, asked_viewers, headers_of, peer_of
 from tallycast.service import Service
 
-COMMENT_S = 15.0  # of quiet; proxies cut a connection that says nothing for 30 to 60 s
+COMMENT_S = 15.0  # of quiet, at least; proxies cut a connection that says nothing for 30 to 60 s
 COMMENT = b": still here\n\n"
+MOST_KNOWN = 1_000  # events that were just sent, for those who are still to have them
 RETRY_MS = (2000, 5000)  # drawn for each stream: those of a hub that dies do not come back all at once
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -32,6 +34,7 @@ HEADERS = {
 }
 
 
+@lru_cache(MOST_KNOWN)
 def event(data: bytes) -> bytes:
     """A message as an event of the name in its `ev`; `id` and `retry` say again what `v` and `retry_after` say."""
     message = orjson.loads(data)
@@ -46,7 +49,8 @@ def event(data: bytes) -> bytes:
 class EventStream(Response):
     """The answer that goes on: items as they are, then as they move, until the reader leaves or the hub does.
 
-    It is a Watcher to the hub, and what the hub writes in one turn of the event loop goes out together.
+    It is a Watcher to the hub, and what the hub writes in one turn of the event loop goes out together. Time limits are
+    the keepalive's: two timers for each event are a third of its cost.
     """
 
     def __init__(self, service: Service, admission: Admission, names: Sequence[str], *, viewers: bool) -> None:
@@ -61,6 +65,9 @@ class EventStream(Response):
         self._frames: list[bytes] = []
         self._wake = asyncio.Event()
         self._ended = False
+        self._sending = False
+        self._since_s = service.now_s()  # it is sending, or has sent
+        self._given_up = False
 
     def write(self, frame: bytes) -> None:
         """Send `frame` with what else is written in this turn."""
@@ -75,6 +82,16 @@ class EventStream(Response):
     def _end(self) -> None:
         self._ended = True
         self._wake.set()
+
+    def sweep(self, now_s: float) -> None:
+        """Give a reader up who takes nothing for slow_viewer_s; say a word after COMMENT_S of quiet. See Keepalive."""
+        patience_s = self._service.settings.slow_viewer_s
+        if not self._sending:
+            if now_s - self._since_s >= COMMENT_S:
+                self._wake.set()
+        elif patience_s and now_s - self._since_s >= patience_s and not self._given_up:
+            self._given_up = True
+            self._task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service, hub = self._service, self._service.hub
@@ -100,20 +117,31 @@ class EventStream(Response):
             viewers.dec()
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        hub, now_s, swept = self._service.hub, self._service.now_s, self._service.keepalive.streams
         leaving = asyncio.create_task(self._until_left(receive))
         self._frames = [item.frame_for(self) for item in self.items]
         text = b"retry: %d\n\n" % random.randint(*RETRY_MS) + self._events()
         last = False
+        swept.add(self)
         try:
             while not last:
                 last = self._ended
-                self._service.hub.pause(self)
-                async with asyncio.timeout(self._service.settings.slow_viewer_s or None):
-                    await send({"type": "http.response.body", "body": text, "more_body": not last})
-                self._service.hub.resume(self)
+                hub.pause(self)
+                self._sending, self._since_s = True, now_s()
+                await send({"type": "http.response.body", "body": text, "more_body": not last})
+                self._sending = False
+                hub.resume(self)
                 if not last:
-                    text = await self._news()
-        except TimeoutError:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    text = self._events() or COMMENT
+        except asyncio.CancelledError:
+            if not self._given_up:
+                raise
+            task.uncancel()
             self._service.metrics.slow_viewers.inc()
             # ASGI has no word for this, and a server that closes would first wait for what is not taken to be taken.
             abort = scope.get("state", {}).get("abort")
@@ -121,17 +149,8 @@ class EventStream(Response):
                 abort()
                 await leaving
         finally:
+            swept.discard(self)
             leaving.cancel()
-
-    async def _news(self) -> bytes:
-        """What to send next: events as soon as there are any, a comment when there were none for COMMENT_S."""
-        try:
-            async with asyncio.timeout(COMMENT_S):
-                await self._wake.wait()
-        except TimeoutError:
-            return COMMENT
-        self._wake.clear()
-        return self._events()
 
     def _events(self) -> bytes:
         taken, self._frames = self._frames, []
