@@ -19,8 +19,8 @@ class Removals:
     """Takes out what the marked of a burst say, piece by piece, and puts it back.
 
     Each piece is written down before it is taken, with what was last read, and again with what really was taken. When
-    the store fails in between, the same act goes on where it stopped. Who is
-    forgotten meanwhile is no more in the documents, and is taken out again. `clock` gives Unix time in seconds.
+    the store fails in between, the same act goes on where it stopped. Who was forgotten meanwhile is no more in the
+    documents, and is taken out again. `clock` gives Unix time in seconds.
     """
 
     def __init__(
