@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,6 +27,16 @@ Element.prototype.animate = function (...how) {
 """
 
 expect.set_options(timeout=SECONDS * 1000)
+
+
+async def until(page: Page, condition: str, arg: object = None) -> None:
+    """Wait until the condition, JavaScript as for page.evaluate(), holds in the page.
+
+    Playwright's own wait_for_function() asks again from inside the page, by eval(), which a strict policy forbids.
+    """
+    async with asyncio.timeout(SECONDS):
+        while not await page.evaluate(condition, arg):
+            await asyncio.sleep(0.05)
 
 
 class Window:

@@ -17,7 +17,7 @@ from load_results import stopped, whole
 from tallycast_loadtest import report
 from tallycast_loadtest.figures import at
 from tallycast_loadtest.results import Mark, Result
-from window import NewPerson
+from window import NewPerson, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -183,9 +183,7 @@ async def test_arrow_keys_move_through_all_plots_together(opened: OpenReport) ->
     before = await drawing(page, "ack")
     await button.press("Enter")
     await expect(button).to_have_attribute("aria-pressed", "false")
-    await page.wait_for_function(
-        "before => document.querySelector('[data-plot=ack] canvas').toDataURL() !== before", arg=before
-    )
+    await until(page, "before => document.querySelector('[data-plot=ack] canvas').toDataURL() !== before", before)
 
 
 async def test_the_json_can_be_saved(opened: OpenReport, tmp_path: Path) -> None:

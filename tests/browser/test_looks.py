@@ -10,7 +10,7 @@ from axe import audit
 from hubs import OwnHub
 from lanes import LANES
 from web import bearer
-from window import WATCH, NewPerson, OpenWindow, Start
+from window import WATCH, NewPerson, OpenWindow, Start, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -127,7 +127,7 @@ async def test_the_policy_stops_what_the_page_does_not_need(hub: OwnHub, window:
     ada = await window(hub)
     await ada.page.evaluate("document.body.setAttribute('style', 'color: red')")
     await ada.page.evaluate("fetch('http://127.0.0.1:9/').catch(() => 0)")
-    await ada.page.wait_for_function("watched.violations.length >= 2")
+    await until(ada.page, "watched.violations.length >= 2")
     assert set(await ada.watched("violations")) == {"style-src-attr", "connect-src"}
     await ada.page.evaluate("watched.violations.length = 0")
     ada.errors[:] = [error for error in ada.errors if "Content Security Policy" not in error]

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from embedding import OpenEmbed, Site
 from hubs import OwnHub
-from window import Start
+from window import Start, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -34,7 +34,7 @@ async def test_a_wrong_attribute_is_one_line_in_the_console_and_leaves_the_numbe
     ada = await embed()
     await expect(ada.page.locator("#good [part=count]")).to_have_text("0")
     if code:
-        await ada.page.wait_for_function("code => told.some((each) => each.code === code)", arg=code)
+        await until(ada.page, "code => told.some((each) => each.code === code)", code)
     await ada.shows("like", 41)
     assert await ada.button("like").is_disabled()
     assert [cause.format(site=site.origin) in line for line in ada.warnings] == [True], ada.warnings
@@ -62,7 +62,7 @@ async def test_a_site_that_is_not_on_the_list_is_told_where_to_put_itself(
     site.hub = start(origins="https://www.example.com").http
     site.body = WRONG.format(id="here", attributes='item="post:1" kinds="like"')
     ada = await embed()
-    await ada.page.wait_for_function("() => told.some(({ code }) => code === 'forbidden')")
+    await until(ada.page, "() => told.some(({ code }) => code === 'forbidden')")
     await ada.shows("like", 41)
     assert ["TALLYCAST_ORIGINS" in line and site.origin in line for line in ada.warnings] == [True], ada.warnings
     ada.warnings.clear()
@@ -101,7 +101,7 @@ async def test_an_expired_token_is_one_line_that_says_so_and_numbers_and_page_st
     await ada.shows("like", 0)
     assert {error["code"] for error in await ada.told("tally:error")} == {"token_expired"}
     for each in (ada, ben):
-        await each.page.wait_for_function("() => told.some(({ code }) => code === 'token_expired')")
+        await until(each.page, "() => told.some(({ code }) => code === 'token_expired')")
         assert ["expired" in line and hub.http in line for line in each.warnings] == [True], each.warnings
         each.warnings.clear()
 
@@ -114,7 +114,7 @@ async def test_where_only_tokens_may_look_an_expired_one_leaves_the_last_number(
     token = hub.token("u:42", ttl_s=-60)
     site.body = f'<tally-button id="here" item="post:1" kind="like" token="{token}">41</tally-button>'
     ada = await embed()
-    await ada.page.wait_for_function("() => told.some(({ type }) => type === 'tally:error')")
+    await until(ada.page, "() => told.some(({ type }) => type === 'tally:error')")
     await ada.shows("like", 41)
     assert ["token" in line for line in ada.warnings] == [True], ada.warnings
     ada.warnings.clear()

@@ -17,7 +17,7 @@ from axe import audit
 from embedding import Embed, OpenEmbed, Site, serving
 from hubs import SECONDS, OwnHub, defaults, running
 from polling import Polling
-from window import NewPerson
+from window import NewPerson, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -218,7 +218,7 @@ async def test_where_there_is_no_poll_or_the_hub_is_older_than_polls_the_page_st
     problem = {"type": "about:blank", "status": 404, "code": "not_found", "detail": "there is nothing at this path"}
     await context.route("**/v1/polls/old", lambda route: route.fulfill(status=404, json=problem))
     ada = await embed(context)
-    await ada.page.wait_for_function("() => told.length >= 3")
+    await until(ada.page, "() => told.length >= 3")
     assert {error["code"] for error in await ada.told("tally:error")} == {"not_found"}
     causes = ("poll:nowhere: there is no poll", "poll:old: there is nothing")
     assert [[cause in line for line in ada.warnings].count(True) for cause in causes] == [1, 1], ada.warnings

@@ -7,7 +7,7 @@ from playwright.async_api import BrowserContext, Route, WebSocketRoute, expect
 
 from embedding import OpenEmbed
 from hubs import OwnHub, eventually
-from window import NewPerson
+from window import NewPerson, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -116,6 +116,6 @@ async def test_a_page_that_loads_both_modules_has_one_socket_and_one_visitor(emb
     await ada.shows("like", 1)
     await expect(ada.button("like")).to_have_attribute("aria-pressed", "true")
     await ada.button("like").click()
-    await ada.page.wait_for_function("!state.counts.like && !state.mine.like")
+    await until(ada.page, "!state.counts.like && !state.mine.like")
     await ada.shows("like", 0)
     assert len(ada.sockets) == 1
